@@ -1,0 +1,1 @@
+//! Weir's load tester and impairment proxy.

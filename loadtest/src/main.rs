@@ -1,0 +1,3 @@
+//! The `weir-loadtest` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Catalogs: what tracks a stream has and how to decode them.

@@ -1,0 +1,1 @@
+//! Codec configuration records: what the decoder needs and what a person wants to know.

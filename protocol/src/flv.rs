@@ -1,0 +1,1 @@
+//! FLV tags: the container of RTMP media, and of what `weir pull` writes.

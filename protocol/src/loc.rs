@@ -1,0 +1,1 @@
+//! LOC: the object properties of media over MoQT.

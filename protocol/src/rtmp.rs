@@ -1,0 +1,1 @@
+//! RTMP: handshake, chunks, commands and sessions.

@@ -1,0 +1,1 @@
+//! Bounded reads over byte slices.

@@ -1,0 +1,1 @@
+//! Weir: a live media relay.
