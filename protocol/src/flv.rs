@@ -1,18 +1,58 @@
 //! FLV tags: the container of RTMP media, and of what `weir pull` writes.
 //!
 //! An RTMP audio or video message is the body of an FLV tag. [`video`] and [`audio`] read the
-//! header of such a body and say where its payload begins.
+//! header of such a body and say where its payload begins; [`demux`]
+//! reads files.
 //!
 //! Sources: Adobe's "Video File Format Specification" version 10, and Veovera's "Enhanced RTMP"
 //! v1 and v2.
 
 pub mod audio;
+pub mod demux;
 mod extended;
 pub mod video;
 
 pub use audio::{AudioPacket, AudioTag};
 pub use extended::FourCc;
 pub use video::{VideoPacket, VideoTag};
+
+/// What a tag of a file holds: the type of the RTMP message that would carry its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TagKind {
+    /// An audio message.
+    Audio,
+    /// A video message.
+    Video,
+    /// AMF0 values, such as `onMetaData`.
+    Script,
+}
+
+impl TagKind {
+    /// The RTMP message type, and the tag type of a file.
+    pub fn id(self) -> u8 {
+        match self {
+            Self::Audio => 8,
+            Self::Video => 9,
+            Self::Script => 18,
+        }
+    }
+
+    /// The kind with this type, if there is one.
+    pub fn from_id(id: u8) -> Option<Self> {
+        match id {
+            8 => Some(Self::Audio),
+            9 => Some(Self::Video),
+            18 => Some(Self::Script),
+            _ => None,
+        }
+    }
+}
+
+/// Bytes of a tag's header in a file, in front of its body.
+const TAG_HEADER: usize = 11;
+
+/// The longest body of a tag, in bytes: its length has 24 bits.
+pub const MAX_BODY: usize = 0xff_ffff;
 
 /// Why the body of an audio or video message is not carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
