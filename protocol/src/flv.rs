@@ -1,8 +1,8 @@
 //! FLV tags: the container of RTMP media, and of what `weir pull` writes.
 //!
 //! An RTMP audio or video message is the body of an FLV tag. [`video`] and [`audio`] read the
-//! header of such a body and say where its payload begins; [`demux`]
-//! reads files.
+//! header of such a body and say where its payload begins; [`mux`] writes the same headers, with
+//! or without the framing of a file; [`demux`] reads files.
 //!
 //! Sources: Adobe's "Video File Format Specification" version 10, and Veovera's "Enhanced RTMP"
 //! v1 and v2.
@@ -10,6 +10,7 @@
 pub mod audio;
 pub mod demux;
 mod extended;
+pub mod mux;
 pub mod video;
 
 pub use audio::{AudioPacket, AudioTag};
