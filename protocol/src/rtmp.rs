@@ -14,6 +14,7 @@
 //! whose bytes are not understood, so the driver closes the connection.
 
 pub mod amf0;
+pub mod handshake;
 
 
 /// Names one message stream of a connection: what `createStream` returned.
