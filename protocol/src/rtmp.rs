@@ -14,8 +14,11 @@
 //! whose bytes are not understood, so the driver closes the connection.
 
 pub mod amf0;
+pub mod chunk;
 pub mod handshake;
+pub mod limits;
 
+pub use limits::Limits;
 
 /// Names one message stream of a connection: what `createStream` returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
