@@ -15,8 +15,12 @@
 
 pub mod amf0;
 pub mod chunk;
+pub mod command;
+pub mod control;
 pub mod handshake;
 pub mod limits;
+pub mod metadata;
+mod outbox;
 
 pub use limits::Limits;
 
