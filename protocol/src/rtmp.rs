@@ -21,6 +21,7 @@ pub mod handshake;
 pub mod limits;
 pub mod metadata;
 mod outbox;
+pub mod server;
 
 pub use limits::Limits;
 
