@@ -15,6 +15,7 @@
 
 pub mod amf0;
 pub mod chunk;
+pub mod client;
 pub mod command;
 pub mod control;
 pub mod handshake;
