@@ -314,7 +314,8 @@ impl Reader {
         Ok(Some(message))
     }
 
-    /// Extends a 32-bit timestamp to 64 bits: the value nearest to the stream's newest.
+    /// Extends a 32-bit timestamp to 64 bits: the value nearest to the stream's newest, and never
+    /// before 0, so that a first header at 0 does not pin a clock that starts far from it.
     fn unwrap_timestamp(
         &mut self,
         kind: MessageKind,
@@ -338,8 +339,11 @@ impl Reader {
             }
             return Ok(newest_ms);
         };
-        let ahead = timestamp.wrapping_sub(clock.newest_ms as u32).cast_signed();
-        let unwrapped = clock.newest_ms.saturating_add_signed(i64::from(ahead));
+        let ahead = timestamp.wrapping_sub(clock.newest_ms as u32);
+        let nearest = clock
+            .newest_ms
+            .checked_add_signed(ahead.cast_signed().into());
+        let unwrapped = nearest.unwrap_or_else(|| clock.newest_ms.saturating_add(ahead.into()));
         if kind.is_media() {
             clock.newest_ms = unwrapped;
         }
