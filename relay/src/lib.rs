@@ -1,1 +1,3 @@
 //! Weir: a live media relay.
+
+pub mod stats;

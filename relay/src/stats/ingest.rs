@@ -1,0 +1,233 @@
+//! What ingest records about one stream: arrival, rates and the `ingest` stage; one writer.
+
+use super::STAGE_SLICE_US;
+use super::arrival::Transit;
+use super::rate::{ByteRate, FrameRate};
+use super::series::Series;
+
+/// What a track carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Audio,
+}
+
+/// A media message as it came from the publisher.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Which of the two clocks it is measured against.
+    pub kind: Kind,
+    /// Its decode time on the publisher's media clock, in microseconds.
+    pub media_us: u64,
+    /// Its payload's length.
+    pub bytes: u64,
+    /// Whether it starts a group: a key frame. Only looked at for video.
+    pub key_frame: bool,
+}
+
+/// What is measured of one track.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TrackRates {
+    /// Frames per second over the last 256 frames, by their media times; `None` for audio and
+    /// before the second frame.
+    pub fps: Option<f64>,
+    /// Bits per second over the last ten seconds of arrival.
+    pub bitrate_bps: u64,
+    /// Media time between the last two key frames in milliseconds; `None` for audio and before the
+    /// second key frame.
+    pub gop_ms: Option<u64>,
+}
+
+/// What ingest records about one stream.
+///
+/// It outlives its publisher's connection: a publisher that returns is counted here.
+#[derive(Clone, Debug)]
+pub struct IngestRecorder {
+    object: Series,
+    jitter: Series,
+    video: Track,
+    audio: Track,
+    bytes_in: u64,
+    reconnects: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Track {
+    transit: Transit,
+    bytes: ByteRate,
+    frames: FrameRate,
+    key_frame_us: Option<u64>,
+    gop_ms: Option<u64>,
+}
+
+impl IngestRecorder {
+    /// A recorder whose windows start at `now_us`.
+    pub fn new(now_us: u64) -> Self {
+        Self {
+            object: Series::new(STAGE_SLICE_US, now_us),
+            jitter: Series::new(STAGE_SLICE_US, now_us),
+            video: Track::default(),
+            audio: Track::default(),
+            bytes_in: 0,
+            reconnects: 0,
+        }
+    }
+
+    /// Counts bytes read from the publisher's socket.
+    pub fn on_bytes_in(&mut self, bytes: u64) {
+        self.bytes_in += bytes;
+    }
+
+    /// Records a media message whose first byte was read at `now_us`. The first byte is the fair
+    /// moment: a key frame's last one is late because it is big.
+    pub fn on_arrival(&mut self, arrival: Arrival, now_us: u64) {
+        let track = match arrival.kind {
+            Kind::Video => &mut self.video,
+            Kind::Audio => &mut self.audio,
+        };
+        let late_us = track.transit.record(arrival.media_us, now_us);
+        track.bytes.record(arrival.bytes, now_us);
+        if arrival.kind == Kind::Video {
+            track.frames.record(arrival.media_us);
+            if arrival.key_frame {
+                track.on_key_frame(arrival.media_us);
+            }
+        }
+        self.jitter.record(late_us, now_us);
+    }
+
+    /// Records that an object was complete `micros` after its first byte: the `ingest` stage.
+    pub fn on_object(&mut self, micros: u64, now_us: u64) {
+        self.object.record(micros, now_us);
+    }
+
+    /// Records that the publisher came back; its media clock may start anew.
+    pub fn on_reconnect(&mut self) {
+        self.reconnects += 1;
+        for track in [&mut self.video, &mut self.audio] {
+            track.transit.forget();
+            track.key_frame_us = None;
+        }
+    }
+
+    /// Bytes read from the publisher's sockets since the start.
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in
+    }
+
+    /// How often the publisher came back.
+    pub fn reconnects(&self) -> u64 {
+        self.reconnects
+    }
+
+    /// How much later video arrives than audio of the same media time, in microseconds, smoothed;
+    /// negative when audio is the later one, `None` unless both arrived.
+    pub fn av_skew_us(&self) -> Option<i64> {
+        let video_us = self.video.transit.smoothed_us()?;
+        let audio_us = self.audio.transit.smoothed_us()?;
+        Some((video_us - audio_us).round() as i64)
+    }
+
+    /// The rates of the stream's video or audio.
+    pub fn rates(&self, kind: Kind, now_us: u64) -> TrackRates {
+        let track = match kind {
+            Kind::Video => &self.video,
+            Kind::Audio => &self.audio,
+        };
+        TrackRates {
+            fps: track.frames.frames_per_second(),
+            bitrate_bps: track.bytes.bits_per_second(now_us),
+            gop_ms: track.gop_ms,
+        }
+    }
+
+    pub(super) fn jitter(&self) -> &Series {
+        &self.jitter
+    }
+
+    pub(super) fn object(&self) -> &Series {
+        &self.object
+    }
+}
+
+impl Track {
+    fn on_key_frame(&mut self, media_us: u64) {
+        let last_us = self.key_frame_us.replace(media_us);
+        if let Some(gop_us) = last_us.and_then(|last_us| media_us.checked_sub(last_us)) {
+            // Rounded: RTMP's clock has milliseconds, its sender's often had fractions of them.
+            self.gop_ms = Some((gop_us + 500) / 1000);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: Kind, media_us: u64, bytes: u64) -> Arrival {
+        Arrival {
+            kind,
+            media_us,
+            bytes,
+            key_frame: kind == Kind::Video && media_us.is_multiple_of(2_000_000),
+        }
+    }
+
+    /// Ten seconds of 25 fps video and 50 Hz audio, the video `late_us` after the audio.
+    fn record_ten_seconds(late_us: i64) -> IngestRecorder {
+        let mut recorder = IngestRecorder::new(0);
+        for tick in 0..500_u64 {
+            let media_us = tick * 20_000;
+            let now_us = 1_000_000 + media_us;
+            recorder.on_arrival(frame(Kind::Audio, media_us, 320), now_us);
+            if tick % 2 == 0 {
+                let now_us = now_us.saturating_add_signed(late_us);
+                recorder.on_arrival(frame(Kind::Video, media_us, 6_000), now_us);
+            }
+        }
+        recorder
+    }
+
+    #[test]
+    fn rates_are_those_of_the_stream() {
+        let recorder = record_ten_seconds(0);
+        let video = recorder.rates(Kind::Video, 11_000_000);
+        assert_eq!(video.fps, Some(25.0));
+        assert_eq!(video.gop_ms, Some(2_000));
+        assert!(video.bitrate_bps.abs_diff(1_200_000) < 30_000, "{video:?}");
+        let audio = recorder.rates(Kind::Audio, 11_000_000);
+        assert_eq!((audio.fps, audio.gop_ms), (None, None));
+        assert!(audio.bitrate_bps.abs_diff(128_000) < 3_000, "{audio:?}");
+    }
+
+    #[test]
+    fn skew_is_positive_when_video_is_late() {
+        assert_eq!(record_ten_seconds(40_000).av_skew_us(), Some(40_000));
+        assert_eq!(record_ten_seconds(-15_000).av_skew_us(), Some(-15_000));
+    }
+
+    #[test]
+    fn a_stream_without_audio_has_no_skew() {
+        let mut recorder = IngestRecorder::new(0);
+        recorder.on_arrival(frame(Kind::Video, 0, 10), 0);
+        assert_eq!(recorder.av_skew_us(), None);
+    }
+
+    #[test]
+    fn a_constant_skew_is_not_jitter() {
+        let recorder = record_ten_seconds(40_000);
+        assert_eq!(recorder.jitter().totals().sum_us(), 0);
+        assert_eq!(recorder.jitter().totals().count(), 750);
+    }
+
+    #[test]
+    fn a_reconnect_starts_the_media_clock_anew() {
+        let mut recorder = record_ten_seconds(0);
+        recorder.on_reconnect();
+        recorder.on_arrival(frame(Kind::Video, 9_970_000, 10), 30_000_000);
+        assert_eq!(recorder.jitter().totals().sum_us(), 0);
+        assert_eq!(recorder.reconnects(), 1);
+    }
+}

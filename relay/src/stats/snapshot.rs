@@ -1,0 +1,291 @@
+//! What the API says: the shapes of its JSON, which `weir top` reads back.
+
+use super::{Skipped, Stage, Totals};
+use serde::{Deserialize, Serialize};
+
+/// The answer to `GET /api/v1/streams`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StreamList {
+    /// Every stream that is live or lingers.
+    pub streams: Vec<StreamSnapshot>,
+}
+
+/// One stream at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StreamSnapshot {
+    /// Public name, for example `live/cam`.
+    pub name: String,
+    /// Whether somebody publishes it.
+    pub state: StreamState,
+    /// Wall-clock time of the first publish, RFC 3339 in UTC.
+    pub since: String,
+    /// Who publishes it, or published it last.
+    pub publisher: PublisherSnapshot,
+    /// Its media tracks.
+    pub tracks: Vec<TrackSnapshot>,
+    /// Viewers with at least one subscription.
+    pub subscribers: u64,
+    /// Bytes read from the publisher since the start.
+    pub bytes_in: u64,
+    /// Bytes that the viewers' streams accepted since the start.
+    pub bytes_out: u64,
+    /// Objects that viewers did not get since the start.
+    pub objects_skipped: Skipped,
+    /// How late frames arrive; empty before the first one.
+    pub arrival_jitter_us: JitterSnapshot,
+    /// Smoothed lateness of video against audio in microseconds; `null` unless both arrived.
+    pub av_skew_us: Option<i64>,
+    /// Length in seconds of the window of `latency_us` and `arrival_jitter_us`.
+    pub window_s: u64,
+    /// Where the time goes.
+    pub latency_us: StageLatencies,
+    /// How long joiners waited for their first frame.
+    pub first_frame_us: FirstFrameSnapshot,
+    /// Counters that only the metrics show.
+    #[serde(skip)]
+    pub totals: StreamTotals,
+}
+
+/// Whether a stream has a publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StreamState {
+    /// A publisher is connected.
+    Live,
+    /// The publisher is gone and may come back before the linger time is over.
+    Lingering,
+}
+
+impl StreamState {
+    /// The name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Lingering => "lingering",
+        }
+    }
+}
+
+/// Who publishes a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PublisherSnapshot {
+    /// `rtmp`, later also `moqt`.
+    pub protocol: String,
+    /// Remote address and port.
+    pub addr: String,
+    /// How the publishing program names itself; empty when it does not.
+    pub encoder: String,
+    /// How often it came back.
+    pub reconnects: u64,
+}
+
+/// One media track. What a codec does not have, or what is not known yet, is left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrackSnapshot {
+    /// Track name, for example `video`.
+    pub name: String,
+    /// Codec string of RFC 6381, for example `avc1.42c01f`.
+    pub codec: String,
+    /// Picture width in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Picture height in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// Measured frames per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// Sound samples per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samplerate: Option<u32>,
+    /// Sound channels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<u32>,
+    /// Measured bits per second.
+    pub bitrate_bps: u64,
+    /// Media time between the last two key frames in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gop_ms: Option<u64>,
+}
+
+impl TrackSnapshot {
+    /// Sets what ingest measured of the track.
+    #[must_use]
+    pub fn with_rates(mut self, rates: super::TrackRates) -> Self {
+        self.fps = rates.fps;
+        self.bitrate_bps = rates.bitrate_bps;
+        self.gop_ms = rates.gop_ms;
+        self
+    }
+}
+
+/// Percentiles of one stage in microseconds, true to 1 %; `{}` when the window holds no sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LatencySnapshot {
+    /// Samples in the window.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub count: u64,
+    /// Median.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub p50: u64,
+    /// 90th percentile.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub p90: u64,
+    /// 99th percentile.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub p99: u64,
+    /// Longest.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max: u64,
+}
+
+/// Percentiles of every stage; see [`Stage`] for what each measures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are the variants of Stage")]
+pub struct StageLatencies {
+    pub relay: LatencySnapshot,
+    pub ingest: LatencySnapshot,
+    pub queue: LatencySnapshot,
+    pub send: LatencySnapshot,
+    pub ack: LatencySnapshot,
+    pub player: LatencySnapshot,
+}
+
+impl StageLatencies {
+    /// The percentiles of `stage`.
+    pub fn stage(&self, stage: Stage) -> &LatencySnapshot {
+        match stage {
+            Stage::Ingest => &self.ingest,
+            Stage::Queue => &self.queue,
+            Stage::Send => &self.send,
+            Stage::Relay => &self.relay,
+            Stage::Ack => &self.ack,
+            Stage::Player => &self.player,
+        }
+    }
+
+    /// The percentiles of `stage`, to be set.
+    pub fn stage_mut(&mut self, stage: Stage) -> &mut LatencySnapshot {
+        match stage {
+            Stage::Ingest => &mut self.ingest,
+            Stage::Queue => &mut self.queue,
+            Stage::Send => &mut self.send,
+            Stage::Relay => &mut self.relay,
+            Stage::Ack => &mut self.ack,
+            Stage::Player => &mut self.player,
+        }
+    }
+}
+
+/// How much later frames arrive than the promptest of the last half minute, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JitterSnapshot {
+    /// Median.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p50: Option<u64>,
+    /// 99th percentile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99: Option<u64>,
+}
+
+/// Time from a joiner's request to its first frame, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FirstFrameSnapshot {
+    /// Joiners in the window.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub count: u64,
+    /// Median.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub p50: u64,
+    /// 99th percentile.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub p99: u64,
+    /// Length of the window in seconds: an hour, since joins are rare.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub window_s: u64,
+}
+
+/// The answer to `GET /api/v1/streams/{name}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StreamDetail {
+    /// The same as in the list.
+    #[serde(flatten)]
+    pub stream: StreamSnapshot,
+    /// One row a viewer.
+    pub viewers: Vec<ViewerSnapshot>,
+}
+
+/// One viewer of one stream.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ViewerSnapshot {
+    /// Remote address and port.
+    pub addr: String,
+    /// `quic` or `webtransport`.
+    pub transport: String,
+    /// Negotiated draft, for example `moqt-19`.
+    pub draft: String,
+    /// How the viewer's program names itself; empty when it does not.
+    pub implementation: String,
+    /// Smoothed round-trip time in microseconds.
+    pub rtt_us: u64,
+    /// Congestion window in bytes.
+    pub cwnd_bytes: u64,
+    /// Bytes that its streams accepted.
+    pub bytes_out: u64,
+    /// Media time between the newest object and the one it is served, in milliseconds.
+    pub behind_ms: u64,
+    /// Objects that it did not get.
+    pub objects_skipped: Skipped,
+    /// Seconds since its connection was set up.
+    pub connected_s: u64,
+    /// Names of the tracks that it subscribes to.
+    pub tracks: Vec<String>,
+    /// Its own stages, where they are kept per viewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_us: Option<StageLatencies>,
+}
+
+/// Counters of one stream since its start, for Prometheus.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamTotals {
+    /// Objects that the viewers' streams accepted.
+    pub objects_out: u64,
+    /// By [`Stage`], in the order of [`Stage::ALL`].
+    pub stages: [Totals; Stage::COUNT],
+    /// Time to first frame.
+    pub first_frame: Totals,
+    /// Lateness of arrivals.
+    pub arrival_jitter: Totals,
+}
+
+/// The process behind the streams.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProcessSnapshot {
+    /// Version of the binary.
+    pub version: String,
+    /// Seconds since the start.
+    pub uptime_s: u64,
+    /// Name and address of each listener, as `serve` prints them: `rtmp`, `quic`, `http`.
+    pub listeners: Vec<(String, String)>,
+    /// Publishing connections that are open.
+    pub publishers: u64,
+    /// QUIC connections of each shard.
+    pub shard_connections: Vec<u64>,
+    /// How often each named limit was hit. The names are constants of the program.
+    pub limits_hit: Vec<(&'static str, u64)>,
+    /// CPU time in seconds, user and system, where the system tells.
+    pub cpu_s: Option<f64>,
+    /// Resident memory in bytes, where the system tells.
+    pub resident_bytes: Option<u64>,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
