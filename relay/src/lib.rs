@@ -1,3 +1,4 @@
 //! Weir: a live media relay.
 
+pub mod http;
 pub mod stats;

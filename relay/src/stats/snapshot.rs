@@ -265,6 +265,18 @@ pub struct StreamTotals {
     pub arrival_jitter: Totals,
 }
 
+impl StreamTotals {
+    /// Adds the counts of `other`.
+    pub fn add(&mut self, other: &Self) {
+        self.objects_out += other.objects_out;
+        for (mine, theirs) in self.stages.iter_mut().zip(&other.stages) {
+            mine.add(theirs);
+        }
+        self.first_frame.add(&other.first_frame);
+        self.arrival_jitter.add(&other.arrival_jitter);
+    }
+}
+
 /// The process behind the streams.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProcessSnapshot {

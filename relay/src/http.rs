@@ -1,0 +1,142 @@
+//! The control listener: API, metrics, health and a page; the only room that knows axum.
+//!
+//! It reads the rest of the relay through the functions of a [`Context`] and runs on the control
+//! runtime, so a scrape never waits on media nor media on a scrape. Every answer is made from
+//! snapshots; nothing here changes the relay's state.
+
+mod exposition;
+mod metrics;
+mod page;
+mod routes;
+
+use crate::stats::snapshot::{ProcessSnapshot, StreamDetail, StreamSnapshot};
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// Connections served at once: an operator's tools need a handful; more wait in the backlog.
+pub const MAX_CONNECTIONS: usize = 256;
+
+/// Bytes of a request's line and headers: twice what browsers send with cookies of other programs
+/// on the same host.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// Header lines of a request.
+pub const MAX_HEADERS: usize = 64;
+
+/// Bytes of a request's body. No route reads one; this lets careless clients send a little.
+pub const MAX_BODY_BYTES: u64 = 1024;
+
+/// How long a client may take for a request's headers, and keep a connection idle.
+pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may last: bounds what a client that reads its answer slowly can hold.
+/// Clients that keep a connection alive open another one without noticing.
+pub const CONNECTION_LIFETIME: Duration = Duration::from_secs(300);
+
+/// How long open requests may take after shutdown began.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Pause after a failed accept: out of file descriptors, waiting is the only remedy.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Failed accepts in a row after which the listener is beyond hope: half a minute of retries.
+const MAX_ACCEPT_FAILURES: u32 = 300;
+
+/// Looks a stream up by its public name.
+pub type FindStream = dyn Fn(&str) -> Option<StreamDetail> + Send + Sync;
+
+/// Where the answers come from. The functions are called once a request and must not block.
+#[derive(Clone)]
+pub struct Context {
+    /// Every stream, live or lingering.
+    pub streams: Arc<dyn Fn() -> Vec<StreamSnapshot> + Send + Sync>,
+    /// One stream by its public name, with its viewers.
+    pub stream: Arc<FindStream>,
+    /// The process.
+    pub process: Arc<dyn Fn() -> ProcessSnapshot + Send + Sync>,
+    /// Whether the relay takes publishers and viewers: false before start-up is done and while it
+    /// drains.
+    pub ready: Arc<AtomicBool>,
+    /// SHA-256 of the leaf certificate, lower-case hex.
+    pub certificate_sha256: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// Serves HTTP/1.1 on `listener` until `shutdown` is done, then lets open requests finish for
+/// [`DRAIN_TIMEOUT`].
+///
+/// # Errors
+///
+/// The listener's error when it keeps failing to accept.
+pub async fn serve(
+    listener: TcpListener,
+    context: Context,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let router = routes::router(context);
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let mut failures = 0;
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) => {
+                    failures = 0;
+                    connections.spawn(connection(stream, router.clone(), graceful.watcher()));
+                }
+                Err(error) => {
+                    failures += 1;
+                    if failures == 1 {
+                        tracing::warn!(%error, "http: cannot accept a connection");
+                    }
+                    if failures >= MAX_ACCEPT_FAILURES {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::debug!(
+            open = connections.len(),
+            "http: requests cut off by shutdown"
+        );
+    }
+    Ok(())
+}
+
+async fn connection(stream: TcpStream, router: Router, watcher: Watcher) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    // An error here is the client's: it left, was too slow, or did not speak HTTP.
+    match tokio::time::timeout(CONNECTION_LIFETIME, watcher.watch(connection)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "http: connection failed"),
+        Err(_) => tracing::debug!("http: connection outlived its time"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

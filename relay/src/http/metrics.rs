@@ -1,0 +1,252 @@
+//! Snapshots → `/metrics`.
+//!
+//! Cardinality is bounded: the oldest [`MAX_STREAMS`] streams have series of their own, the rest
+//! are summed as `stream="other"`, and no series is ever about one viewer or session. The oldest
+//! keep theirs so that a stream does not change its series while others come and go; the counters
+//! of `other` may fall when a stream leaves it, which Prometheus takes for a restart.
+
+use super::exposition::{Exposition, Kind};
+use crate::stats::snapshot::{ProcessSnapshot, StreamSnapshot, StreamState, StreamTotals};
+use crate::stats::{Skipped, Stage};
+
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Streams with series of their own. A stream has at most some 130: six stages and two more
+/// histograms of 15 lines each, and a dozen numbers.
+pub(super) const MAX_STREAMS: usize = 1_000;
+
+/// The label of everything beyond [`MAX_STREAMS`].
+const OTHER: &str = "other";
+
+/// The numbers of one stream, or of all that share a label.
+#[derive(Default)]
+struct Row {
+    stream: String,
+    viewers: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    reconnects: u64,
+    skipped: Skipped,
+    bitrate_bps: u64,
+    /// Of the first track that has one; not summed.
+    fps: Option<f64>,
+    /// Not summed.
+    av_skew_us: Option<i64>,
+    totals: StreamTotals,
+}
+
+/// The text for one scrape.
+pub(super) fn render(process: &ProcessSnapshot, streams: Vec<StreamSnapshot>) -> String {
+    let mut out = Exposition::default();
+    render_process(&mut out, process);
+    render_stream_count(&mut out, &streams);
+    let rows = rows(streams, &mut out);
+    render_numbers(&mut out, &rows);
+    render_histograms(&mut out, &rows);
+    out.finish()
+}
+
+fn rows(mut streams: Vec<StreamSnapshot>, out: &mut Exposition) -> Vec<Row> {
+    streams.sort_unstable_by(|a, b| (&a.since, &a.name).cmp(&(&b.since, &b.name)));
+    let mut rows = Vec::with_capacity(streams.len().min(MAX_STREAMS + 1));
+    let mut folded = 0_u64;
+    let mut other = Row {
+        stream: OTHER.to_owned(),
+        ..Row::default()
+    };
+    for stream in streams {
+        if rows.len() < MAX_STREAMS && stream.name != OTHER {
+            rows.push(Row::from(stream));
+        } else {
+            folded += 1;
+            other.fold(stream.into());
+        }
+    }
+    if folded > 0 {
+        rows.push(other);
+    }
+    let help = "Streams that share the series of stream \"other\".";
+    out.family("weir_folded_streams", Kind::Gauge, help);
+    out.sample(&[], folded);
+    rows
+}
+
+impl From<StreamSnapshot> for Row {
+    fn from(stream: StreamSnapshot) -> Self {
+        Self {
+            viewers: stream.subscribers,
+            bytes_in: stream.bytes_in,
+            bytes_out: stream.bytes_out,
+            reconnects: stream.publisher.reconnects,
+            skipped: stream.objects_skipped,
+            bitrate_bps: stream.tracks.iter().map(|track| track.bitrate_bps).sum(),
+            fps: stream.tracks.iter().find_map(|track| track.fps),
+            av_skew_us: stream.av_skew_us,
+            totals: stream.totals,
+            stream: stream.name,
+        }
+    }
+}
+
+impl Row {
+    fn fold(&mut self, row: Self) {
+        self.viewers += row.viewers;
+        self.bytes_in += row.bytes_in;
+        self.bytes_out += row.bytes_out;
+        self.reconnects += row.reconnects;
+        self.skipped.add(row.skipped);
+        self.bitrate_bps += row.bitrate_bps;
+        self.totals.add(&row.totals);
+    }
+}
+
+fn render_process(out: &mut Exposition, process: &ProcessSnapshot) {
+    out.family("weir_build_info", Kind::Gauge, "The running version.");
+    out.sample(&[("version", &process.version)], 1);
+    out.family("weir_uptime_seconds", Kind::Gauge, "Time since the start.");
+    out.sample(&[], process.uptime_s);
+    out.family(
+        "process_cpu_seconds_total",
+        Kind::Counter,
+        "CPU time, user and system.",
+    );
+    if let Some(cpu_s) = process.cpu_s {
+        out.sample(&[], cpu_s);
+    }
+    out.family(
+        "process_resident_memory_bytes",
+        Kind::Gauge,
+        "Resident memory.",
+    );
+    if let Some(bytes) = process.resident_bytes {
+        out.sample(&[], bytes);
+    }
+    out.family(
+        "weir_publishers",
+        Kind::Gauge,
+        "Open publishing connections.",
+    );
+    out.sample(&[], process.publishers);
+    out.family(
+        "weir_connections",
+        Kind::Gauge,
+        "Open QUIC connections by shard.",
+    );
+    for (shard, connections) in process.shard_connections.iter().enumerate() {
+        out.sample(&[("shard", &shard.to_string())], connections);
+    }
+    out.family(
+        "weir_limit_hits_total",
+        Kind::Counter,
+        "How often a limit was hit.",
+    );
+    for (limit, hits) in &process.limits_hit {
+        out.sample(&[("limit", limit)], hits);
+    }
+}
+
+fn render_stream_count(out: &mut Exposition, streams: &[StreamSnapshot]) {
+    out.family("weir_streams", Kind::Gauge, "Streams by state.");
+    for state in [StreamState::Live, StreamState::Lingering] {
+        let count = streams.iter().filter(|s| s.state == state).count();
+        out.sample(&[("state", state.name())], count);
+    }
+}
+
+fn render_numbers(out: &mut Exposition, rows: &[Row]) {
+    type Number = (&'static str, Kind, &'static str, fn(&Row) -> u64);
+    const NUMBERS: [Number; 6] = [
+        (
+            "weir_stream_viewers",
+            Kind::Gauge,
+            "Viewers with a subscription.",
+            |r| r.viewers,
+        ),
+        (
+            "weir_stream_media_bytes_per_second",
+            Kind::Gauge,
+            "Arriving media.",
+            |r| r.bitrate_bps / 8,
+        ),
+        (
+            "weir_stream_received_bytes_total",
+            Kind::Counter,
+            "From the publisher.",
+            |r| r.bytes_in,
+        ),
+        (
+            "weir_stream_sent_bytes_total",
+            Kind::Counter,
+            "Accepted by QUIC streams.",
+            |r| r.bytes_out,
+        ),
+        (
+            "weir_stream_sent_objects_total",
+            Kind::Counter,
+            "Accepted by QUIC streams.",
+            |r| r.totals.objects_out,
+        ),
+        (
+            "weir_stream_reconnects_total",
+            Kind::Counter,
+            "Returns of the publisher.",
+            |r| r.reconnects,
+        ),
+    ];
+    for (name, kind, help, number) in NUMBERS {
+        out.family(name, kind, help);
+        for row in rows {
+            out.sample(&[("stream", &row.stream)], number(row));
+        }
+    }
+    let help = "Objects that viewers did not get.";
+    out.family("weir_stream_skipped_objects_total", Kind::Counter, help);
+    for row in rows {
+        for (reason, objects) in [("behind", row.skipped.behind), ("reset", row.skipped.reset)] {
+            out.sample(&[("stream", &row.stream), ("reason", reason)], objects);
+        }
+    }
+    let help = "Of the video track, by media time.";
+    out.family("weir_stream_video_frames_per_second", Kind::Gauge, help);
+    for row in rows {
+        if let Some(fps) = row.fps {
+            out.sample(&[("stream", &row.stream)], fps);
+        }
+    }
+    let help = "How much later video arrives than audio.";
+    out.family("weir_stream_av_skew_seconds", Kind::Gauge, help);
+    for row in rows {
+        if let Some(skew_us) = row.av_skew_us {
+            out.sample(&[("stream", &row.stream)], skew_us as f64 / 1e6);
+        }
+    }
+}
+
+/// Histograms without a sample are left out: most streams use few of them.
+fn render_histograms(out: &mut Exposition, rows: &[Row]) {
+    let help = "Where the time of an object goes.";
+    out.family("weir_stream_latency_seconds", Kind::Histogram, help);
+    for row in rows {
+        for (stage, totals) in Stage::ALL.into_iter().zip(&row.totals.stages) {
+            if totals.count() > 0 {
+                out.histogram(&[("stream", &row.stream), ("stage", stage.name())], totals);
+            }
+        }
+    }
+    let help = "From a joiner's request to its first frame.";
+    out.family("weir_stream_first_frame_seconds", Kind::Histogram, help);
+    for row in rows.iter().filter(|row| row.totals.first_frame.count() > 0) {
+        out.histogram(&[("stream", &row.stream)], &row.totals.first_frame);
+    }
+    let help = "How late frames arrive against the promptest of the last half minute.";
+    out.family("weir_stream_arrival_jitter_seconds", Kind::Histogram, help);
+    for row in rows
+        .iter()
+        .filter(|row| row.totals.arrival_jitter.count() > 0)
+    {
+        out.histogram(&[("stream", &row.stream)], &row.totals.arrival_jitter);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! Paths → answers.
+
+use super::{Context, MAX_BODY_BYTES, metrics, page};
+use crate::stats::snapshot::StreamList;
+use axum::Router;
+use axum::body::HttpBody;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderName, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{Html, IntoResponse, Json, Response};
+use axum::routing::get;
+use serde::Serialize;
+use std::sync::atomic::Ordering;
+
+/// Names of live streams that a 404 lists: enough to see a typing error in.
+const MAX_LISTED: usize = 20;
+
+/// What a page of ours may load: its own inline parts and this server's API, nothing else.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; connect-src 'self'; \
+    script-src 'unsafe-inline'; style-src 'unsafe-inline'; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'none'";
+
+const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+
+/// The body of every error.
+#[derive(Serialize)]
+struct Failure {
+    error: String,
+    /// For an unknown stream: what is live, at most [`MAX_LISTED`] names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<Vec<String>>,
+}
+
+pub(super) fn router(context: Context) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/api/v1/streams", get(streams))
+        .route("/api/v1/streams/{*name}", get(stream))
+        .route("/metrics", get(prometheus))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/certificate.sha256", get(certificate))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn(limit_body))
+        .with_state(context)
+}
+
+async fn streams(State(context): State<Context>) -> Response {
+    let streams = (context.streams)();
+    ([NO_STORE], Json(StreamList { streams })).into_response()
+}
+
+async fn stream(State(context): State<Context>, Path(name): Path<String>) -> Response {
+    if let Some(detail) = (context.stream)(&name) {
+        return ([NO_STORE], Json(detail)).into_response();
+    }
+    let streams = (context.streams)();
+    let live = streams
+        .into_iter()
+        .take(MAX_LISTED)
+        .map(|s| s.name)
+        .collect();
+    let failure = Failure {
+        error: format!("no stream {name:?}"),
+        live: Some(live),
+    };
+    (StatusCode::NOT_FOUND, [NO_STORE], Json(failure)).into_response()
+}
+
+async fn prometheus(State(context): State<Context>) -> Response {
+    let text = metrics::render(&(context.process)(), (context.streams)());
+    (
+        [(header::CONTENT_TYPE, metrics::CONTENT_TYPE), NO_STORE],
+        text,
+    )
+        .into_response()
+}
+
+async fn healthz() -> Response {
+    ([NO_STORE], "ok\n").into_response()
+}
+
+async fn readyz(State(context): State<Context>) -> Response {
+    if context.ready.load(Ordering::Acquire) {
+        ([NO_STORE], "ready\n").into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, [NO_STORE], "not ready\n").into_response()
+    }
+}
+
+/// Readable from pages of other origins: a player anywhere may need the hash to connect.
+async fn certificate(State(context): State<Context>) -> Response {
+    let headers = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"), NO_STORE];
+    (headers, (context.certificate_sha256)()).into_response()
+}
+
+async fn index(State(context): State<Context>) -> Response {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        NO_STORE,
+    ];
+    (headers, Html(page::render(&(context.process)()))).into_response()
+}
+
+async fn unknown_path(uri: Uri) -> Response {
+    let error = format!("nothing at {}; the page at / says what is here", uri.path());
+    failure(StatusCode::NOT_FOUND, error)
+}
+
+async fn wrong_method() -> Response {
+    let error = "only GET and HEAD are answered here".to_owned();
+    failure(StatusCode::METHOD_NOT_ALLOWED, error)
+}
+
+async fn limit_body(request: Request, next: Next) -> Response {
+    // A chunked body has no upper bound and is refused with the long ones.
+    if request
+        .body()
+        .size_hint()
+        .upper()
+        .is_none_or(|bytes| bytes > MAX_BODY_BYTES)
+    {
+        let error = format!("a request's body may have {MAX_BODY_BYTES} bytes");
+        let mut response = failure(StatusCode::PAYLOAD_TOO_LARGE, error);
+        let close = header::HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+        return response;
+    }
+    next.run(request).await
+}
+
+fn failure(status: StatusCode, error: String) -> Response {
+    let body = Failure { error, live: None };
+    (status, [NO_STORE], Json(body)).into_response()
+}
