@@ -1,4 +1,5 @@
 //! Weir: a live media relay.
 
+pub mod cli;
 pub mod http;
 pub mod stats;

@@ -1,0 +1,3 @@
+//! The subcommands of `weir`, one file each.
+
+pub mod top;
