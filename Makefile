@@ -1,0 +1,85 @@
+# Everything a developer or CI runs. `make` alone lists the targets.
+# Only Rust has to be there; `make test` fetches the rest itself (.ci/setup).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Tools and the Python environment live under cargo's folder, so `make clean` takes them too.
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+TOOLS := $(TARGET)/tools
+export PATH := $(TOOLS)/bin:$(PATH)
+
+# Built from source in about two minutes on two cores, once; pinned so that CI does not change by
+# itself.
+CARGO_DENY := 0.20.2
+CARGO_FUZZ := 0.13.2
+
+# Time for each fuzz target of `make fuzz`, in seconds.
+FUZZ_SECONDS ?= 60
+
+step = @printf '\n== %s\n' '$(1)'
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | sort | expand -t 14
+
+.PHONY: test
+test: setup lint deny ## Everything CI checks: lints, licences, unit, end-to-end and replay tests
+	$(call step,tests)
+	cargo test --workspace --locked --quiet --no-fail-fast
+
+.PHONY: setup
+setup: ## Install what the tests need and this machine lacks
+	$(call step,set-up)
+	@TARGET='$(TARGET)' .ci/setup
+
+.PHONY: lint
+lint: ## Formatting, clippy and documentation, warnings are errors
+	$(call step,formatting)
+	cargo fmt --all --check
+	$(call step,clippy)
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(call step,documentation)
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked --quiet
+
+# The advisories change with the world outside and need GitHub, so they are a target of their own:
+# a commit that passed keeps passing.
+.PHONY: deny
+deny: $(TOOLS)/bin/cargo-deny ## Licences, banned packages and sources of the dependencies
+	$(call step,dependencies)
+	cargo-deny --all-features --locked --config .deny.toml check --hide-inclusion-graph --allow duplicate bans licenses sources
+
+.PHONY: advisories
+advisories: $(TOOLS)/bin/cargo-deny ## Known vulnerabilities of the dependencies (needs GitHub)
+	$(call step,advisories)
+	cargo-deny --all-features --locked --config .deny.toml check --hide-inclusion-graph
+
+.PHONY: bench
+bench: ## The criterion benches
+	$(call step,benches)
+	cargo bench --package weir-benches --locked
+
+# Findings grow a corpus under target/; what is worth keeping is copied to fuzz/corpus by hand.
+# RUSTC_BOOTSTRAP lets a stable toolchain take the sanitizer flags where no nightly is there.
+.PHONY: fuzz
+fuzz: $(TOOLS)/bin/cargo-fuzz ## Each fuzz target for FUZZ_SECONDS (60); FUZZ=name for one
+	@for target in $(or $(FUZZ),$(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))); do \
+		printf '\n== fuzzing %s for %s s\n' "$$target" '$(FUZZ_SECONDS)'; \
+		mkdir -p "$(TARGET)/corpus/$$target"; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --features libfuzzer "$$target" \
+			"$(TARGET)/corpus/$$target" "fuzz/corpus/$$target" -- -max_total_time=$(FUZZ_SECONDS); \
+	done
+
+.PHONY: clean
+clean: ## Remove everything built
+	cargo clean
+
+$(TOOLS)/bin/cargo-deny:
+	$(call step,cargo-deny $(CARGO_DENY))
+	cargo install cargo-deny --version $(CARGO_DENY) --locked --quiet --root $(TOOLS)
+
+$(TOOLS)/bin/cargo-fuzz:
+	$(call step,cargo-fuzz $(CARGO_FUZZ))
+	cargo install cargo-fuzz --version $(CARGO_FUZZ) --locked --quiet --root $(TOOLS)
