@@ -1,0 +1,31 @@
+//! The end-to-end harness: the `weir` binary, real encoders, and files compared frame by frame.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses its part of the harness"
+)]
+#![allow(
+    clippy::print_stderr,
+    reason = "a failed test shows what its programs said"
+)]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a harness fails a test by a panic"
+)]
+
+mod flv;
+mod media;
+mod obs;
+mod process;
+mod relay;
+mod rtmp;
+mod source;
+
+pub(crate) use flv::{FlvTag, Kind};
+pub(crate) use media::{Frame, Media, Track};
+pub(crate) use obs::Obs;
+pub(crate) use process::{Process, Scratch, now, sleep, wait_for};
+pub(crate) use relay::{Pull, Response, Weir, weir};
+pub(crate) use rtmp::{Publisher, opus_tags};
+pub(crate) use source::{Recipe, Source, push, recipes};
