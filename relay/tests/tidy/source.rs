@@ -53,9 +53,9 @@ impl Source {
     pub(crate) fn lines_without_tests(&self) -> usize {
         let lines: Vec<&str> = self.code.lines().collect();
         let tests = lines.windows(2).position(|pair| {
-            pair[0].starts_with("#[cfg(test)]")
-                && pair[1].starts_with("mod ")
-                && pair[1].ends_with('{')
+            let for_tests = words(pair[0]).any(|(_, word)| word == "test");
+            let module = pair[1].starts_with("mod ") && pair[1].ends_with('{');
+            pair[0].starts_with("#[cfg(") && for_tests && module
         });
         tests.unwrap_or(lines.len())
     }
@@ -111,6 +111,15 @@ impl Source {
             }
         }
         found
+    }
+
+    /// How many modules written in place, such as `mod tests { .. }`, surround the line.
+    pub(crate) fn inline_modules_around(&self, line: usize) -> usize {
+        words(&self.code)
+            .filter(|(at, word)| *word == "mod" && opens_in_place(&self.code[at + 3..]))
+            .filter_map(|(at, _)| Some(self.line_at(at)..=self.line_at(body_end(&self.code, at)?)))
+            .filter(|lines| lines.contains(&line))
+            .count()
     }
 
     fn line_at(&self, at: usize) -> usize {
@@ -186,7 +195,15 @@ fn multiply_out(prefix: &str, tree: &str, found: &mut impl FnMut(String)) {
     }
 }
 
-/// Offset of the brace that closes the body of the function at `start`; `None` without a body.
+/// Whether a `mod` goes on with a name and a brace.
+fn opens_in_place(rest: &str) -> bool {
+    rest.trim_start()
+        .trim_start_matches(is_word)
+        .trim_start()
+        .starts_with('{')
+}
+
+/// Offset of the brace that closes the body of the item at `start`; `None` without a body.
 fn body_end(code: &str, start: usize) -> Option<usize> {
     let (mut brackets, mut braces) = (0_i32, 0_i32);
     for (offset, byte) in code[start..].bytes().enumerate() {
@@ -380,11 +397,22 @@ mod tests {
     }
 
     #[test]
+    fn modules_in_place_are_counted_around_a_line() {
+        let source = Source::new("a.rs", "mod b;\nmod c {\n mod d {\n  x\n }\n}\ny\n");
+        let around: Vec<usize> = (1..=7)
+            .map(|line| source.inline_modules_around(line))
+            .collect();
+        assert_eq!(around, [0, 1, 2, 2, 2, 1, 0]);
+    }
+
+    #[test]
     fn the_closing_test_module_does_not_count_as_length() {
         let source = Source::new(
             "a.rs",
             "//! A.\nfn f() {}\n\n#[cfg(test)]\nmod tests {\n}\n",
         );
         assert_eq!(source.lines_without_tests(), 3);
+        let linux = "//! A.\n#[cfg(all(test, unix))]\nmod tests {\n}\n";
+        assert_eq!(Source::new("a.rs", linux).lines_without_tests(), 1);
     }
 }
