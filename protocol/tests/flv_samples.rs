@@ -10,10 +10,11 @@ use weir_protocol::flv::demux::{Demuxer, Tag};
 use weir_protocol::flv::mux::{Framing, audio_header, file_header, video_header};
 use weir_protocol::flv::{AudioPacket, Error, TagKind, VideoPacket, audio, video};
 
-const SAMPLES: [&str; 9] = [
+const SAMPLES: [&str; 10] = [
     "ac3",
     "av1_libaom",
     "av1_opus",
+    "av1_rav1e",
     "avc_aac",
     "flac",
     "hevc_aac",
@@ -176,6 +177,12 @@ fn enhanced_av1_whose_first_record_is_empty() {
 }
 
 #[test]
+fn enhanced_av1_without_a_sequence_header_gets_its_size_from_the_key_frame() {
+    let summary = Summary::of("av1_rav1e");
+    summary.assert_video(VideoCodec::Av1, "av01.0.31M.08", (160, 90), 3);
+}
+
+#[test]
 fn enhanced_vp9_gets_its_size_from_the_key_frame() {
     let summary = Summary::of("vp9_opus");
     summary.assert_video(VideoCodec::Vp9, "vp09.00.10.08", (160, 90), 20);
@@ -223,7 +230,14 @@ fn where_the_file_is_cut_into_reads_does_not_matter() {
 
 #[test]
 fn file_written_again_is_the_same_bytes() {
-    for name in ["av1_libaom", "av1_opus", "avc_aac", "hevc_aac", "vp9_opus"] {
+    for name in [
+        "av1_libaom",
+        "av1_opus",
+        "av1_rav1e",
+        "avc_aac",
+        "hevc_aac",
+        "vp9_opus",
+    ] {
         let file = sample(name);
         let mut written = file_header(file[4] & 4 != 0, file[4] & 1 != 0).to_vec();
         for tag in tags(&file, 4096) {
