@@ -129,13 +129,20 @@ pub(super) fn clean(text: &str) -> String {
     if text.is_empty() {
         return NOTHING.to_owned();
     }
-    let invisible = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
     text.chars()
-        .map(|c| if invisible(c) { '\u{fffd}' } else { c })
+        .map(|c| if is_invisible(c) { '\u{fffd}' } else { c })
         .collect()
+}
+
+/// Control characters, and the marks that join, turn around or take no place.
+fn is_invisible(c: char) -> bool {
+    let marks = [
+        '\u{200b}'..='\u{200f}',
+        '\u{2028}'..='\u{202e}',
+        '\u{2060}'..='\u{206f}',
+        '\u{feff}'..='\u{feff}',
+    ];
+    c.is_control() || marks.iter().any(|range| range.contains(&c))
 }
 
 /// Codec, size and rate of every track.
