@@ -10,8 +10,8 @@
 //!
 //! | instrument | recorded by | read as |
 //! |---|---|---|
-//! | stage latency | [`Recorder::record`], [`IngestRecorder::on_object`] | `latency_us`, window 60 s |
-//! | first frame | [`Recorder::on_first_frame`] | `first_frame_us`, window 1 h |
+//! | stage latency | [`Recorder::record`], [`IngestRecorder::on_object`] | `latency_us`, 60 s |
+//! | first frame | [`Recorder::on_first_frame`] | `first_frame_us`, 1 h |
 //! | skips | [`Recorder::on_skip`] | `objects_skipped`, since the start |
 //! | bytes and objects out | [`Recorder::on_bytes_out`] | `bytes_out`, since the start |
 //! | bytes in | [`IngestRecorder::on_bytes_in`] | `bytes_in`, since the start |
@@ -124,7 +124,8 @@ impl Skipped {
 /// What one shard records about one stream.
 ///
 /// It lives as long as the stream: its counters feed Prometheus counters, which must not fall when
-/// the last viewer of a shard leaves. A stage that never recorded holds no histogram.
+/// the last viewer of a shard leaves. It holds 6 kB while idle; a stage takes up to six histograms
+/// of up to 10 kB each, allocated by its first samples and kept, so half a megabyte at most.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     stages: [Series; Stage::COUNT],

@@ -247,3 +247,9 @@ fn stage_names_are_those_of_the_api() {
         assert_eq!(Stage::ALL[stage as usize], stage);
     }
 }
+
+#[test]
+fn an_idle_recorder_is_small() {
+    let bytes = size_of::<Recorder>();
+    assert!(bytes <= 6 * 1024, "{bytes} bytes");
+}
