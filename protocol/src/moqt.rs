@@ -10,7 +10,7 @@
 //! | [`name`], [`location`] | what tracks and objects are called; filters over locations |
 //! | [`message`], [`param`], [`token`] | control and request streams |
 //! | [`properties`] | key-value pairs of setup, tracks and objects |
-//! | [`stream`], [`subgroup`], [`object`] | objects on the wire |
+//! | [`stream`], [`subgroup`], [`fetch`], [`datagram`], [`object`] | objects on the wire |
 //! | [`request`] | request ids |
 //! | [`error`] | the code registries |
 //!
@@ -21,7 +21,9 @@
 //! deviate from their draft belong in a file of their own beside these, never in the codec.
 
 mod chunks;
+pub mod datagram;
 pub mod error;
+pub mod fetch;
 pub mod location;
 pub mod message;
 pub mod name;

@@ -17,7 +17,7 @@ pub enum UniStreamType {
     /// Objects of a subgroup: for [`SubgroupReader`](super::subgroup::SubgroupReader), from the
     /// first byte on.
     Subgroup,
-    /// Objects of a FETCH.
+    /// Objects of a FETCH: for [`FetchReader`](super::fetch::FetchReader), from the first byte on.
     Fetch,
     /// Nothing but zeros, to be read and forgotten.
     Padding,
