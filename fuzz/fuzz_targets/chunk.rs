@@ -1,0 +1,4 @@
+//! See `weir_fuzz::chunk`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| weir_fuzz::chunk(data));
