@@ -147,3 +147,19 @@ fn names_have_as_many_parts_as_the_publisher_likes() {
     pull.end(LIMIT);
     pull.media().assert_part_of(&source.media(), source.gop);
 }
+
+#[test]
+fn every_shard_serves_the_same_stream() {
+    for shards in ["1", "3"] {
+        let relay = Weir::start_with(&["--shards", shards]);
+        let (source, _push) = push(&recipes::PLAIN, &relay.rtmp_url("live/cam"));
+        relay.wait_live("live/cam", &["video", "audio"]);
+        let url = relay.moqt_url("live/cam");
+        // Eight connections on three shards: each shard has some, near enough to surely.
+        let mut pulls: Vec<Pull> = (0..8).map(|_| relay.pull(&url, "3s")).collect();
+        for pull in &mut pulls {
+            pull.end(LIMIT);
+            pull.media().assert_part_of(&source.media(), source.gop);
+        }
+    }
+}
