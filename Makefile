@@ -62,13 +62,14 @@ bench: ## The criterion benches
 	cargo bench --package weir-benches --locked
 
 # Findings grow a corpus under target/; what is worth keeping is copied to fuzz/corpus by hand.
-# RUSTC_BOOTSTRAP lets a stable toolchain take the sanitizer flags where no nightly is there.
+# RUSTC_BOOTSTRAP lets a stable toolchain take the sanitizer flags; fat LTO, which releases have,
+# loses the symbols of their coverage counters.
 .PHONY: fuzz
 fuzz: $(TOOLS)/bin/cargo-fuzz ## Each fuzz target for FUZZ_SECONDS (60); FUZZ=name for one
 	@for target in $(or $(FUZZ),$(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))); do \
 		printf '\n== fuzzing %s for %s s\n' "$$target" '$(FUZZ_SECONDS)'; \
 		mkdir -p "$(TARGET)/corpus/$$target"; \
-		RUSTC_BOOTSTRAP=1 cargo fuzz run --features libfuzzer "$$target" \
+		RUSTC_BOOTSTRAP=1 CARGO_PROFILE_RELEASE_LTO=off cargo fuzz run --features libfuzzer "$$target" \
 			"$(TARGET)/corpus/$$target" "fuzz/corpus/$$target" -- -max_total_time=$(FUZZ_SECONDS); \
 	done
 
