@@ -191,6 +191,22 @@ fn obs_publishes_through_librtmp() {
     assert!(media(&seen, false).len() > 100);
 }
 
+/// The package publishes on the connection itself, reuses the transaction of `connect`, and was
+/// given the frames of the other capture.
+#[test]
+fn the_rtmp_package_publishes_on_stream_0() {
+    let (ffmpeg, package) = (capture("ffmpeg_h264_aac"), capture("rtmp_package"));
+    let (session, seen) = replay([&package[..]]);
+    assert_eq!(session.encoder(), Some("FMLE/3.0 (compatible; xiu)"));
+    assert!(others(&seen)[1].contains("stream_id: StreamId(0)"));
+    let is_media = |seen: &Seen| matches!(seen, Seen::Media { .. });
+    let (_, original) = replay([&ffmpeg[..]]);
+    let original: Vec<_> = original.into_iter().filter(is_media).collect();
+    let copy: Vec<_> = seen.into_iter().filter(is_media).collect();
+    assert_eq!(copy.len(), original.len());
+    assert!(copy == original);
+}
+
 #[test]
 fn captures_read_the_same_in_pieces_of_any_size() {
     for name in [

@@ -83,6 +83,7 @@ fn captures_are_the_same_messages_to_both() {
         ("ffmpeg_h264_aac", 110),
         ("ffmpeg_play", 5),
         ("obs", 150),
+        ("rtmp_package", 121),
     ] {
         let path = format!("{}/tests/data/rtmp/{name}.bin", env!("CARGO_MANIFEST_DIR"));
         let bytes = std::fs::read(path).unwrap();

@@ -39,11 +39,11 @@ impl Session {
             }
             "closeStream" => return self.end_publish(on),
             "FCUnpublish" => {
-                self.answer(transaction, Value::Undefined);
+                self.acknowledge(transaction);
                 return self.on_fc_unpublish(command.text(0).unwrap_or_default());
             }
             "releaseStream" | "FCPublish" | "FCSubscribe" | "_checkbw" => {
-                self.answer(transaction, Value::Undefined);
+                self.acknowledge(transaction);
             }
             // A live stream has no length.
             "getStreamLength" => self.answer(transaction, Value::Number(0.0)),
@@ -72,6 +72,7 @@ impl Session {
         self.outbox
             .command(StreamId(0), "_result", command.transaction, &values);
         self.connect = Some(connect.clone());
+        self.connect_transaction = command.transaction;
         self.push(Event::Connected(connect))
     }
 
@@ -168,6 +169,15 @@ impl Session {
             self.streams.push(Stream { id, key: None });
         }
         room
+    }
+
+    /// Answers a call that has no result. With null and not with undefined, which xiu's client
+    /// cannot read; and not under the number of `connect`, which it reuses for these calls and
+    /// would take for that answer, and make them again.
+    fn acknowledge(&mut self, transaction: f64) {
+        if transaction != self.connect_transaction {
+            self.answer(transaction, Value::Null);
+        }
     }
 
     fn answer(&mut self, transaction: f64, value: Value) {

@@ -203,6 +203,16 @@ fn calls_of_encoders_get_the_answers_they_wait_for() {
 }
 
 #[test]
+fn a_call_under_the_number_of_connect_is_not_answered_as_connect() {
+    let mut peer = Peer::connected();
+    peer.call("releaseStream", 1.0, &[Value::Null, "cam".into()])
+        .unwrap();
+    peer.call("FCPublish", 1.0, &[Value::Null, "cam".into()])
+        .unwrap();
+    assert!(peer.answers().is_empty());
+}
+
+#[test]
 fn commands_of_type_17_are_amf0_behind_a_zero_byte() {
     let mut peer = Peer::connected();
     let body = command_body("createStream", 4.0, &[Value::Null]);
