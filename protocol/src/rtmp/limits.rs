@@ -15,8 +15,10 @@ pub struct Limits {
     pub message_streams: usize,
     /// Declared bytes of all messages that have begun and not ended.
     pub partial_bytes: usize,
-    /// Bytes that the peer may send before its publish is accepted, handshake included. It also
-    /// bounds each message until then.
+    /// Bytes allocated when a message begins. A longer one grows with what arrives, so that a
+    /// length that is only declared costs no more than this.
+    pub first_allocation: usize,
+    /// Bytes that the peer may send before its publish is accepted, handshake included.
     pub bytes_before_publish: u64,
     /// Events that wait for the driver.
     pub events: usize,
@@ -39,6 +41,8 @@ impl Default for Limits {
             message_streams: 8,
             // One largest video message, and audio and data interleaved with it.
             partial_bytes: 12 << 20,
+            // The frames of ordinary streams are shorter and are allocated exactly once.
+            first_allocation: 1 << 20,
             // Handshake, commands, and the first frames of encoders that do not wait for the
             // answer: an unauthenticated peer costs no more than this.
             bytes_before_publish: 256 << 10,
@@ -50,14 +54,18 @@ impl Default for Limits {
     }
 }
 
+/// [`Limits::first_allocation`] of a peer whose publish has not been accepted: on all chunk streams
+/// together 1 MiB.
+const FIRST_ALLOCATION_BEFORE_PUBLISH: usize = 16 << 10;
+
 impl Limits {
-    /// These limits as they apply to a peer whose publish has not been accepted.
+    /// These limits as they apply to a peer whose publish has not been accepted. Its messages may
+    /// be as long as later, because encoders that do not wait for the answer begin with a key
+    /// frame, but what they allocate follows what has arrived.
     pub(crate) fn before_publish(&self) -> Self {
-        let bytes = usize::try_from(self.bytes_before_publish).unwrap_or(usize::MAX);
+        let first_allocation = self.first_allocation.min(FIRST_ALLOCATION_BEFORE_PUBLISH);
         Self {
-            media_bytes: self.media_bytes.min(bytes),
-            command_bytes: self.command_bytes.min(bytes),
-            partial_bytes: self.partial_bytes.min(bytes),
+            first_allocation,
             ..self.clone()
         }
     }

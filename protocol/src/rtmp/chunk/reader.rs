@@ -5,11 +5,6 @@ use super::{ChunkStreamId, DEFAULT_CHUNK_BYTES, Message, MessageKind};
 use crate::body::Body;
 use crate::rtmp::{Limits, StreamId};
 
-/// Bytes allocated at the start of a message. A longer one grows with what arrives, so that a
-/// length that is only declared costs no more than this; the frames of ordinary streams are
-/// shorter and are allocated exactly once.
-const FIRST_ALLOCATION: usize = 1 << 20;
-
 /// The chunk stream cannot go on. The bytes behind the error have no meaning.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -268,7 +263,7 @@ impl Reader {
             ));
         }
         self.partial_bytes = partial_bytes;
-        let body = Body::with_capacity(room, length.min(FIRST_ALLOCATION));
+        let body = Body::with_capacity(room, length.min(self.limits.first_allocation));
         if let Some(stream) = self.streams.get_mut(index) {
             stream.context = context;
             stream.partial = Some(Partial {

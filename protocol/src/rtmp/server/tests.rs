@@ -551,13 +551,23 @@ fn each_limit_of_the_session_refuses_by_its_name() {
 }
 
 #[test]
-fn a_frame_longer_than_the_limit_before_publish_passes_behind_it() {
-    let limits = Limits::default();
-    let frame = vec![1; limits.bytes_before_publish as usize + 1];
-    let mut peer = Peer::publishing();
-    peer.send(MessageKind::Video, 1, 0, &frame).unwrap();
+fn a_frame_longer_than_the_limit_before_publish_may_begin_before_it() {
+    let frame = vec![1; Limits::default().bytes_before_publish as usize + 1];
+    let mut peer = Peer::connected();
+    let publish = command_body("publish", 5.0, &[Value::Null, "cam".into()]);
+    let mut wire = BytesMut::new();
+    let (id, command) = (ChunkStreamId(7), MessageKind::CommandAmf0);
+    peer.writer
+        .write(&mut wire, id, command, StreamId(1), 0, &[&publish]);
+    peer.writer
+        .write(&mut wire, id, MessageKind::Video, StreamId(1), 0, &[&frame]);
+    let (first, rest) = wire.split_at(50_000);
+    peer.session.handle_input(first, 0).unwrap();
+    assert!(matches!(peer.events()[..], [Event::Publish(_)]));
+    peer.session.accept_publish(StreamId(1));
+    peer.session.handle_input(rest, 0).unwrap();
     let Some(Event::Video(video)) = peer.session.poll_event() else {
         panic!()
     };
-    assert_eq!(video.body.len(), frame.len());
+    assert_eq!(video.body.as_slice(), frame);
 }

