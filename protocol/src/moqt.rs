@@ -36,7 +36,12 @@ pub mod subgroup;
 pub mod token;
 pub mod version;
 
+pub use error::{PublishDoneCode, RequestErrorCode, SessionError, StreamResetCode};
 pub use location::{Filter, GroupOrder, Location};
-pub use message::{Message, StreamRole};
-pub use name::{FullTrackName, Namespace};
+pub use message::{DecodeError, Message, RequestKind, StreamRole};
+pub use name::{FullTrackName, NameError, Namespace};
+pub use param::Params;
+pub use properties::{Properties, TrackProperties};
+pub use request::{RequestIdError, RequestIds, Side};
+pub use stream::UniStreamType;
 pub use version::Version;

@@ -75,6 +75,14 @@ impl RequestIds {
         id
     }
 
+    /// The id after the largest that the peer used: what GOAWAY of draft 18 says is not served.
+    pub fn peer_next(&self) -> u64 {
+        let parity = self.side.peer().parity();
+        self.newest.map_or(parity, |newest| {
+            newest.saturating_add(1).saturating_mul(2).saturating_add(parity)
+        })
+    }
+
     /// Takes note of an id that the peer used.
     pub fn accept(&mut self, peer_id: u64) -> Result<(), RequestIdError> {
         if peer_id % 2 != self.side.peer().parity() {
@@ -132,7 +140,9 @@ mod tests {
         let mut server = RequestIds::new(Side::Server);
         assert_eq!([client.next_id(), client.next_id()], [0, 2]);
         assert_eq!([server.next_id(), server.next_id()], [1, 3]);
+        assert_eq!(client.peer_next(), 1);
         assert_eq!(client.accept(1), Ok(()));
+        assert_eq!(client.peer_next(), 3);
         assert_eq!(client.accept(2), Err(RequestIdError::WrongParity(2)));
         assert_eq!(server.accept(1), Err(RequestIdError::WrongParity(1)));
     }
