@@ -1,0 +1,113 @@
+//! A shard's view of a ring: a mirror of reference counts, and the flag that says it is stale.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+
+use parking_lot::Mutex;
+
+use super::{Group, Ring};
+
+/// Wakes one task, once for any number of reasons until the task looks.
+#[derive(Debug, Default)]
+pub struct Wake {
+    pending: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Wake {
+    /// Says that there is something to do. Costs one atomic when the task knows already.
+    pub fn wake(&self) {
+        if !self.pending.swap(true, Ordering::AcqRel)
+            && let Some(waker) = self.waker.lock().as_ref()
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Remembers whom to wake, then says whether there is something to do, and forgets it.
+    ///
+    /// In this order no wake is lost: one that comes before the first line is seen in the second,
+    /// one that comes after finds the waker.
+    pub fn take(&self, waker: &Waker) -> bool {
+        let mut current = self.waker.lock();
+        if !current.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            *current = Some(waker.clone());
+        }
+        drop(current);
+        self.pending.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// A reader's mirror of a [`Ring`].
+#[derive(Debug)]
+pub struct Reader {
+    ring: Arc<Ring>,
+    wake: Arc<Wake>,
+    groups: VecDeque<Group>,
+    ended: bool,
+}
+
+impl Reader {
+    /// Registers `wake` with the ring. The mirror is empty until the first [`Reader::sync`].
+    pub fn new(ring: Arc<Ring>, wake: Arc<Wake>) -> Self {
+        ring.wakes.lock().push(Arc::clone(&wake));
+        Self {
+            ring,
+            wake,
+            groups: VecDeque::new(),
+            ended: false,
+        }
+    }
+
+    /// Brings the mirror up to date. Returns whether anything changed.
+    ///
+    /// A reader that was away for longer than the ring's budget finds the groups it knew gone:
+    /// its viewers see that their group is missing and go on at the newest one.
+    pub fn sync(&mut self) -> bool {
+        let state = self.ring.state.read();
+        let mut changed = self.ended != state.ended;
+        self.ended = state.ended;
+        let oldest = state.groups.front().map_or(u64::MAX, |group| group.id);
+        while self.groups.front().is_some_and(|group| group.id < oldest) {
+            self.groups.pop_front();
+        }
+        let known = self.groups.back().map(|group| group.id);
+        let fresh = state
+            .groups
+            .partition_point(|group| known.is_some_and(|known| group.id <= known));
+        if let (Some(mirror), Some(index)) = (self.groups.back_mut(), fresh.checked_sub(1)) {
+            let group = &state.groups[index];
+            changed |= mirror.complete != group.complete;
+            mirror.complete = group.complete;
+            if mirror.objects.len() < group.objects.len() {
+                let new = &group.objects[mirror.objects.len()..];
+                mirror.objects.extend_from_slice(new);
+                changed = true;
+            }
+        }
+        for group in state.groups.range(fresh..) {
+            self.groups.push_back(group.clone());
+            changed = true;
+        }
+        changed
+    }
+
+    /// The groups of the mirror, oldest first.
+    pub fn groups(&self) -> &VecDeque<Group> {
+        &self.groups
+    }
+
+    /// Whether the track has ended.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut wakes = self.ring.wakes.lock();
+        wakes.retain(|wake| !Arc::ptr_eq(wake, &self.wake));
+    }
+}

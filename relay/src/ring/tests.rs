@@ -1,0 +1,191 @@
+//! The ring's promises, one test each.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytes::Bytes;
+use weir_protocol::moqt::Location;
+
+use super::{Limits, Object, PushError, Reader, Ring, Wake, Writer};
+
+const WRITER: Writer = Writer(1);
+
+fn object(id: u64, bytes: usize, complete_us: u64) -> Object {
+    Object {
+        id,
+        wire: Bytes::from(vec![0; bytes]),
+        header_len: 0,
+        properties: Bytes::new(),
+        legacy: None,
+        first_byte_us: complete_us,
+        complete_us,
+    }
+}
+
+fn small() -> Limits {
+    Limits {
+        cache_bytes: 100,
+        cache_us: 1_000,
+        group_bytes: 1_000,
+        group_objects: 4,
+    }
+}
+
+fn reader(ring: &Arc<Ring>) -> (Reader, Arc<Wake>) {
+    let wake = Arc::new(Wake::default());
+    let mut reader = Reader::new(Arc::clone(ring), Arc::clone(&wake));
+    reader.sync();
+    (reader, wake)
+}
+
+fn ids(reader: &Reader) -> Vec<(u64, usize, bool)> {
+    let groups = reader.groups().iter();
+    groups
+        .map(|group| (group.id, group.objects.len(), group.complete))
+        .collect()
+}
+
+#[test]
+fn reader_sees_what_was_written_and_shares_its_bytes() {
+    let ring = Arc::new(Ring::new(small()));
+    let (mut reader, _) = reader(&ring);
+    ring.begin_group(WRITER, 7).unwrap();
+    let first = object(0, 10, 1);
+    let address = first.wire.as_ptr();
+    ring.push(WRITER, first).unwrap();
+    assert!(reader.sync());
+    assert!(!reader.sync());
+    assert_eq!(ids(&reader), [(7, 1, false)]);
+    assert_eq!(reader.groups()[0].objects[0].wire.as_ptr(), address);
+    ring.begin_group(WRITER, 8).unwrap();
+    assert!(reader.sync());
+    assert_eq!(ids(&reader), [(7, 1, true), (8, 0, false)]);
+}
+
+#[test]
+fn newest_group_is_whole_whatever_the_budget_and_older_ones_are_dropped_by_bytes() {
+    let ring = Arc::new(Ring::new(small()));
+    for group in 0..5 {
+        ring.begin_group(WRITER, group).unwrap();
+        for id in 0..2 {
+            ring.push(WRITER, object(id, 300, 1)).unwrap();
+        }
+    }
+    let (reader, _) = reader(&ring);
+    assert_eq!(ids(&reader), [(3, 2, true), (4, 2, false)]);
+    assert_eq!(ring.bytes(), 1200);
+}
+
+#[test]
+fn older_groups_are_dropped_by_age() {
+    let ring = Arc::new(Ring::new(small()));
+    for group in 0..4 {
+        ring.begin_group(WRITER, group).unwrap();
+        ring.push(WRITER, object(0, 1, group * 600)).unwrap();
+    }
+    let (reader, _) = reader(&ring);
+    assert_eq!(reader.groups()[0].id, 1, "group 0 is 1200 us older than 2");
+}
+
+#[test]
+fn a_reader_that_slept_through_the_budget_loses_its_group_and_not_its_place() {
+    let ring = Arc::new(Ring::new(small()));
+    let (mut reader, _) = reader(&ring);
+    ring.begin_group(WRITER, 0).unwrap();
+    ring.push(WRITER, object(0, 300, 1)).unwrap();
+    reader.sync();
+    for group in 1..6 {
+        ring.begin_group(WRITER, group).unwrap();
+        ring.push(WRITER, object(0, 300, 1)).unwrap();
+    }
+    assert!(reader.sync());
+    assert_eq!(ids(&reader), [(4, 1, true), (5, 1, false)]);
+}
+
+#[test]
+fn older_writer_is_refused_after_a_takeover_and_ids_go_on_upward() {
+    let ring = Ring::new(small());
+    ring.begin_group(WRITER, 10).unwrap();
+    ring.push(WRITER, object(0, 1, 1)).unwrap();
+    ring.take_over(Writer(2));
+    let refused = ring.push(WRITER, object(1, 1, 1));
+    assert_eq!(refused, Err(PushError::Superseded));
+    assert_eq!(ring.begin_group(Writer(2), 0), Ok(11));
+}
+
+#[test]
+fn a_group_without_end_is_refused() {
+    let ring = Ring::new(small());
+    assert_eq!(
+        ring.push(WRITER, object(0, 1, 1)),
+        Err(PushError::NoGroup)
+    );
+    ring.begin_group(WRITER, 0).unwrap();
+    for id in 0..4 {
+        ring.push(WRITER, object(id, 1, 1)).unwrap();
+    }
+    let refused = ring.push(WRITER, object(4, 1, 1));
+    assert_eq!(refused, Err(PushError::GroupTooLarge(1_000, 4)));
+    ring.begin_group(WRITER, 1).unwrap();
+    let refused = ring.push(WRITER, object(0, 1_001, 1));
+    assert!(matches!(refused, Err(PushError::GroupTooLarge(..))));
+}
+
+#[test]
+fn ended_track_takes_nothing_and_tells_its_readers() {
+    let ring = Arc::new(Ring::new(small()));
+    let (mut reader, _) = reader(&ring);
+    ring.begin_group(WRITER, 0).unwrap();
+    ring.end();
+    assert!(reader.sync());
+    assert!(reader.is_ended());
+    assert_eq!(ring.push(WRITER, object(0, 1, 1)), Err(PushError::Ended));
+}
+
+#[test]
+fn range_is_inclusive_and_clipped_to_what_is_kept() {
+    let ring = Ring::new(small());
+    for group in 0..2 {
+        ring.begin_group(WRITER, group).unwrap();
+        for id in 0..3 {
+            ring.push(WRITER, object(id, 1, 1)).unwrap();
+        }
+    }
+    let at = |group, object| Location { group, object };
+    let range = ring.range(at(0, 1), at(1, 0));
+    let ids: Vec<_> = range
+        .iter()
+        .map(|group| (group.id, group.objects.iter().map(|o| o.id).collect()))
+        .collect();
+    assert_eq!(ids, [(0, vec![1, 2]), (1, vec![0])]);
+    assert_eq!(ring.largest(), Some(at(1, 2)));
+}
+
+#[test]
+fn largest_is_the_newest_object_even_when_a_newer_group_is_still_empty() {
+    let ring = Ring::new(small());
+    assert_eq!(ring.largest(), None);
+    ring.begin_group(WRITER, 4).unwrap();
+    ring.push(WRITER, object(0, 1, 1)).unwrap();
+    ring.begin_group(WRITER, 5).unwrap();
+    let largest = ring.largest();
+    assert_eq!(
+        largest,
+        Some(Location {
+            group: 4,
+            object: 0
+        })
+    );
+}
+
+#[test]
+fn one_wake_for_many_objects() {
+    let ring = Arc::new(Ring::new(small()));
+    let (_reader, wake) = reader(&ring);
+    assert!(!wake.take(Waker::noop()));
+    ring.begin_group(WRITER, 0).unwrap();
+    ring.push(WRITER, object(0, 1, 1)).unwrap();
+    ring.push(WRITER, object(1, 1, 1)).unwrap();
+    assert!(wake.take(Waker::noop()));
+    assert!(!wake.take(Waker::noop()));
+}
