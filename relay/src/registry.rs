@@ -1,0 +1,130 @@
+//! Names to streams, and the news that a name came or went.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::sync::watch;
+use weir_protocol::moqt::Namespace;
+
+use crate::stats::snapshot::PublisherSnapshot;
+use crate::stream::{self, Publisher, Stream};
+
+/// Limits of the registry and of its streams.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Streams at a time, lingering ones included.
+    pub max_streams: usize,
+    /// Each stream's limits.
+    pub stream: stream::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            // At the cache budget of a ring the machine is full long before; this bounds names.
+            max_streams: 4096,
+            stream: stream::Config::default(),
+        }
+    }
+}
+
+/// Why a stream cannot be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// [`Config::max_streams`] are there.
+    #[error("this relay carries its limit of {0} streams")]
+    TooManyStreams(usize),
+}
+
+/// All streams of the relay.
+#[derive(Debug)]
+pub struct Registry {
+    config: Config,
+    shards: usize,
+    streams: RwLock<BTreeMap<Namespace, Arc<Stream>>>,
+    changes: watch::Sender<u64>,
+}
+
+impl Registry {
+    /// An empty registry whose streams are recorded by `shards` shards.
+    pub fn new(config: Config, shards: usize) -> Self {
+        Self {
+            config,
+            shards,
+            streams: RwLock::default(),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// The stream of that name.
+    pub fn stream(&self, namespace: &Namespace) -> Option<Arc<Stream>> {
+        self.streams.read().get(namespace).cloned()
+    }
+
+    /// All streams, by name.
+    pub fn streams(&self) -> Vec<Arc<Stream>> {
+        self.streams.read().values().cloned().collect()
+    }
+
+    /// Publishes `namespace`: begins the stream, or takes over the one that is there.
+    pub fn publish(
+        &self,
+        namespace: &Namespace,
+        info: PublisherSnapshot,
+        now_us: u64,
+    ) -> Result<Publisher, PublishError> {
+        let mut streams = self.streams.write();
+        if let Some(stream) = streams.get(namespace)
+            && let Some(publisher) = Publisher::take_over(stream, info.clone())
+        {
+            return Ok(publisher);
+        }
+        if streams.len() >= self.config.max_streams && !streams.contains_key(namespace) {
+            return Err(PublishError::TooManyStreams(self.config.max_streams));
+        }
+        let stream = Stream::new(namespace.clone(), self.shards, self.config.stream, now_us);
+        let stream = Arc::new(stream);
+        let publisher = Publisher::take_over(&stream, info);
+        streams.insert(namespace.clone(), stream);
+        drop(streams);
+        self.announce();
+        // A stream that was just made has not ended.
+        publisher.ok_or(PublishError::TooManyStreams(self.config.max_streams))
+    }
+
+    /// Ends the streams whose linger time is over. Returns their names.
+    pub fn sweep(&self, now_us: u64) -> Vec<Namespace> {
+        let mut ended = Vec::new();
+        let mut streams = self.streams.write();
+        streams.retain(|namespace, stream| {
+            let over = stream.expire(now_us);
+            if over {
+                ended.push(namespace.clone());
+            }
+            !over
+        });
+        drop(streams);
+        if !ended.is_empty() {
+            self.announce();
+        }
+        ended
+    }
+
+    /// Ends every stream: the relay stops.
+    pub fn end_all(&self) {
+        for stream in self.streams.read().values() {
+            stream.end();
+        }
+    }
+
+    /// Says that a name, or a track of one, came or went.
+    pub fn announce(&self) {
+        self.changes.send_modify(|version| *version += 1);
+    }
+
+    /// Follows the names: changes whenever one comes or goes.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}

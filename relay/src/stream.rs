@@ -1,0 +1,261 @@
+//! One live stream: its tracks, its publisher's comings and goings, its viewers, its figures.
+//!
+//! ```text
+//!            publish            publisher gone          linger over
+//!   (none) ─────────► Live ───────────────────► Lingering ─────────► ended
+//!                      ▲ │ publish (takeover)        │ publish
+//!                      └─┴──────────────◄────────────┘
+//! ```
+//!
+//! A publisher may vanish and return: the tracks stay for the linger time, and the next publisher
+//! of the same name continues them, with group ids that go on upward and media time that goes on
+//! forward. It may also arrive while the dead connection is still open; the older one is told.
+
+mod publisher;
+mod timeline;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+use weir_protocol::moqt::Namespace;
+
+use crate::clock;
+use crate::ring::{self, Ring, Writer};
+use crate::stats::snapshot::{PublisherSnapshot, TrackSnapshot};
+use crate::stats::{IngestRecorder, Recorder};
+
+pub use publisher::{Publisher, TrackWriter};
+pub use timeline::Timeline;
+
+/// Limits of a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// How long the tracks stay without a publisher, in microseconds.
+    pub linger_us: u64,
+    /// What each track keeps.
+    pub ring: ring::Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            linger_us: 10 * clock::MICROS_PER_SECOND,
+            ring: ring::Limits::default(),
+        }
+    }
+}
+
+/// A track: its ring, and what a subscriber must be told about it.
+#[derive(Debug)]
+pub struct Track {
+    /// The track's name within its namespace.
+    pub name: Bytes,
+    /// The alias that every viewer gets for this track, unique in the process.
+    pub alias: u64,
+    /// The track's groups.
+    pub ring: Arc<Ring>,
+    /// Track properties as a KVP block.
+    pub properties: Bytes,
+    /// The publisher's priority; lower is more urgent.
+    pub priority: u8,
+    /// Whether a viewer's first object of this track is its first frame.
+    pub first_frame: bool,
+}
+
+/// What a track is when it is made.
+#[derive(Clone, Debug)]
+pub struct TrackOptions {
+    /// Track properties as a KVP block.
+    pub properties: Bytes,
+    /// The publisher's priority; lower is more urgent.
+    pub priority: u8,
+    /// Whether a viewer's first object of this track is its first frame.
+    pub first_frame: bool,
+}
+
+/// Figures of one viewer's session, written by its shard and read by the control side.
+#[derive(Debug, Default)]
+pub struct ViewerCounters {
+    /// Bytes of objects accepted by the viewer's streams.
+    pub bytes: AtomicU64,
+    /// Objects given up because the viewer was behind.
+    pub skipped_behind: AtomicU64,
+    /// Objects given up because the viewer stopped their group.
+    pub skipped_reset: AtomicU64,
+    /// How far the viewer was behind when it was last looked at, in microseconds.
+    pub behind_us: AtomicU64,
+}
+
+/// A viewer as the control side sees it. How to ask its connection is the session's business.
+pub trait ViewerProbe: Send + Sync {
+    /// The viewer's row in the API.
+    fn snapshot(&self) -> crate::stats::snapshot::ViewerSnapshot;
+}
+
+/// One live stream.
+pub struct Stream {
+    /// The stream's name.
+    pub namespace: Namespace,
+    /// When the stream began, in Unix milliseconds.
+    pub since_ms: u64,
+    /// Figures of what arrives.
+    pub ingest: Mutex<IngestRecorder>,
+    config: Config,
+    recorders: Vec<Mutex<Recorder>>,
+    tracks: RwLock<BTreeMap<Bytes, Arc<Track>>>,
+    viewers: Mutex<BTreeMap<u64, Arc<dyn ViewerProbe>>>,
+    state: Mutex<State>,
+    writer: watch::Sender<Writer>,
+}
+
+struct State {
+    /// Who publishes, or who did last.
+    publisher: PublisherSnapshot,
+    live: bool,
+    described: Vec<TrackSnapshot>,
+    timeline: Timeline,
+    /// When the stream ends unless a publisher comes; none while one is there.
+    ends_us: Option<u64>,
+    ended: bool,
+}
+
+/// Whether a stream has a publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// A publisher is connected.
+    Live,
+    /// The publisher is gone and may return.
+    Lingering,
+    /// The stream is over.
+    Ended,
+}
+
+impl Stream {
+    /// A stream without a publisher, which ends after the linger time unless one comes.
+    pub fn new(namespace: Namespace, shards: usize, config: Config, now_us: u64) -> Self {
+        Self {
+            namespace,
+            since_ms: clock::unix_ms(),
+            ingest: Mutex::new(IngestRecorder::new(now_us)),
+            config,
+            recorders: (0..shards)
+                .map(|_| Mutex::new(Recorder::new(now_us)))
+                .collect(),
+            tracks: RwLock::default(),
+            viewers: Mutex::default(),
+            state: Mutex::new(State {
+                publisher: PublisherSnapshot::default(),
+                live: false,
+                described: Vec::new(),
+                timeline: Timeline::default(),
+                ends_us: Some(now_us + config.linger_us),
+                ended: false,
+            }),
+            writer: watch::Sender::new(Writer(0)),
+        }
+    }
+
+    /// The track of that name.
+    pub fn track(&self, name: &[u8]) -> Option<Arc<Track>> {
+        self.tracks.read().get(name).cloned()
+    }
+
+    /// What the stream's viewers on `shard` are recorded into.
+    pub fn recorder(&self, shard: usize) -> &Mutex<Recorder> {
+        &self.recorders[shard % self.recorders.len()]
+    }
+
+    /// One recorder a shard.
+    pub fn recorders(&self) -> &[Mutex<Recorder>] {
+        &self.recorders
+    }
+
+    /// Whether a publisher is there.
+    pub fn presence(&self) -> Presence {
+        let state = self.state.lock();
+        match (state.ended, state.live) {
+            (true, _) => Presence::Ended,
+            (false, true) => Presence::Live,
+            (false, false) => Presence::Lingering,
+        }
+    }
+
+    /// Who publishes, or who did last.
+    pub fn publisher(&self) -> PublisherSnapshot {
+        self.state.lock().publisher.clone()
+    }
+
+    /// The tracks as described by their publisher.
+    pub fn described_tracks(&self) -> Vec<TrackSnapshot> {
+        self.state.lock().described.clone()
+    }
+
+    /// Payload bytes that the stream's rings keep alive.
+    pub fn cached_bytes(&self) -> usize {
+        let tracks = self.tracks.read();
+        tracks.values().map(|track| track.ring.bytes()).sum()
+    }
+
+    /// Adds a viewer, named by its session.
+    pub fn add_viewer(&self, session: u64, probe: Arc<dyn ViewerProbe>) {
+        self.viewers.lock().insert(session, probe);
+    }
+
+    /// Removes a viewer. What it received stays in the recorders.
+    pub fn remove_viewer(&self, session: u64) {
+        self.viewers.lock().remove(&session);
+    }
+
+    /// The viewers that are there.
+    pub fn viewers(&self) -> Vec<Arc<dyn ViewerProbe>> {
+        self.viewers.lock().values().cloned().collect()
+    }
+
+    /// How many viewers are there.
+    pub fn viewer_count(&self) -> usize {
+        self.viewers.lock().len()
+    }
+
+    /// Ends the stream if its linger time is over. Returns whether it has ended.
+    pub fn expire(&self, now_us: u64) -> bool {
+        let due = {
+            let state = self.state.lock();
+            state.ended || state.ends_us.is_some_and(|ends_us| ends_us <= now_us)
+        };
+        if due {
+            self.end();
+        }
+        due
+    }
+
+    /// Ends the stream and its tracks.
+    pub fn end(&self) {
+        let mut state = self.state.lock();
+        state.ended = true;
+        state.live = false;
+        drop(state);
+        for track in self.tracks.read().values() {
+            track.ring.end();
+        }
+        // Wakes the publisher, which finds itself superseded.
+        self.writer.send_modify(|writer| writer.0 += 1);
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stream")
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A track alias that no other track of this process has.
+fn next_alias() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

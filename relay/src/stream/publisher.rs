@@ -1,0 +1,143 @@
+//! The writing side of a stream: who publishes, and onto which tracks.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::{Stream, Timeline, Track, TrackOptions, next_alias};
+use crate::clock;
+use crate::ring::{Object, PushError, Ring, Writer};
+use crate::stats::snapshot::{PublisherSnapshot, TrackSnapshot};
+
+/// The right to write a stream. Dropping it leaves the stream lingering.
+#[derive(Debug)]
+pub struct Publisher {
+    stream: Arc<Stream>,
+    writer: Writer,
+    changes: watch::Receiver<Writer>,
+}
+
+impl Publisher {
+    /// Takes the stream over from whoever publishes it; `None` when the stream has ended.
+    pub(crate) fn take_over(stream: &Arc<Stream>, info: PublisherSnapshot) -> Option<Self> {
+        let mut state = stream.state.lock();
+        if state.ended {
+            return None;
+        }
+        let returning = stream.writer.borrow().0 > 0;
+        state.publisher = info;
+        state.live = true;
+        state.timeline.restart();
+        state.ends_us = None;
+        let mut writer = Writer(0);
+        stream.writer.send_modify(|current| {
+            current.0 += 1;
+            writer = *current;
+        });
+        drop(state);
+        if returning {
+            stream.ingest.lock().on_reconnect();
+        }
+        for track in stream.tracks.read().values() {
+            track.ring.take_over(writer);
+        }
+        let mut changes = stream.writer.subscribe();
+        changes.mark_unchanged();
+        Some(Self {
+            stream: Arc::clone(stream),
+            writer,
+            changes,
+        })
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// The track of that name, made if the stream has none; `options` apply to a new one.
+    pub fn track(&self, name: &'static str, options: TrackOptions) -> TrackWriter {
+        let mut tracks = self.stream.tracks.write();
+        let name = Bytes::from_static(name.as_bytes());
+        let track = tracks.entry(name.clone()).or_insert_with(|| {
+            Arc::new(Track {
+                name,
+                alias: next_alias(),
+                ring: Arc::new(Ring::new(self.stream.config.ring)),
+                properties: options.properties,
+                priority: options.priority,
+                first_frame: options.first_frame,
+            })
+        });
+        track.ring.take_over(self.writer);
+        TrackWriter {
+            track: Arc::clone(track),
+            writer: self.writer,
+            first_group: self.stream.since_ms,
+        }
+    }
+
+    /// Maps a publisher's timestamp onto the stream's timeline.
+    pub fn media_us(&self, timestamp_us: u64, now_us: u64) -> u64 {
+        let mut state = self.stream.state.lock();
+        let timeline: &mut Timeline = &mut state.timeline;
+        timeline.map(timestamp_us, now_us)
+    }
+
+    /// Says what the tracks carry, for the API.
+    pub fn describe(&self, tracks: Vec<TrackSnapshot>) {
+        self.stream.state.lock().described = tracks;
+    }
+
+    /// Says who publishes, when it becomes known after publishing began.
+    pub fn set_encoder(&self, encoder: &str) {
+        let mut state = self.stream.state.lock();
+        encoder.clone_into(&mut state.publisher.encoder);
+    }
+
+    /// Waits until another publisher takes over or the stream is ended.
+    pub async fn superseded(&mut self) {
+        let writer = self.writer;
+        // An error would mean that the stream is gone, which is the same news.
+        let _ = self.changes.wait_for(|current| *current > writer).await;
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        let mut state = self.stream.state.lock();
+        if *self.stream.writer.borrow() == self.writer {
+            state.live = false;
+            state.ends_us = Some(clock::now_us() + self.stream.config.linger_us);
+        }
+    }
+}
+
+/// The right to write one track.
+#[derive(Clone, Debug)]
+pub struct TrackWriter {
+    track: Arc<Track>,
+    writer: Writer,
+    first_group: u64,
+}
+
+impl TrackWriter {
+    /// Begins the next group.
+    ///
+    /// The first group of a stream is numbered by the time it began, so that the ids of a stream
+    /// that ended and began anew, or of a relay that restarted, never repeat.
+    pub fn begin_group(&self) -> Result<u64, PushError> {
+        self.track.ring.begin_group(self.writer, self.first_group)
+    }
+
+    /// Appends to the newest group.
+    pub fn push(&self, object: Object) -> Result<(), PushError> {
+        self.track.ring.push(self.writer, object)
+    }
+
+    /// Completes the newest group.
+    pub fn complete_group(&self) -> Result<(), PushError> {
+        self.track.ring.complete_group(self.writer)
+    }
+}
