@@ -1,0 +1,224 @@
+//! One QUIC connection: the MoQT session on it, and its requests.
+//!
+//! Raw QUIC and WebTransport look the same from here on: `web-transport-quinn` adapts the one to
+//! the other. Each request is a task of its own, with its own bidirectional stream; a protocol
+//! violation in any of them ends the session, and nothing but the session.
+
+mod control;
+mod fetch;
+mod request;
+mod subscribe;
+mod viewer;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{SetOnce, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{debug, info};
+use web_transport_quinn as wt;
+use weir_protocol::moqt::message::Setup;
+use weir_protocol::moqt::{
+    DecodeError, Namespace, RequestIdError, RequestIds, SessionError, Side, Version,
+};
+
+use crate::endpoint::H3;
+use crate::shard::{Context, Phase};
+use subscribe::Joinable;
+use viewer::Viewing;
+
+/// Limits of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// How far a viewer may be behind before it is taken to the newest group, in microseconds.
+    pub behind_limit_us: u64,
+    /// Time for the handshake, for the peer's SETUP, and for the first message of a request.
+    pub setup_timeout: Duration,
+    /// The longest that a SUBSCRIBE may wait for its publisher (RENDEZVOUS_TIMEOUT).
+    pub rendezvous_limit: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            // A viewer two seconds late is not watching live; one GOP is usually as long.
+            behind_limit_us: 2_000_000,
+            // Five lost flights on a bad link.
+            setup_timeout: Duration::from_secs(10),
+            // A page that was opened before the show: its player asks again.
+            rendezvous_limit: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What ends a session from our side.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct Close {
+    code: SessionError,
+    reason: String,
+}
+
+impl Close {
+    fn new(code: SessionError, reason: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+        }
+    }
+}
+
+impl From<DecodeError> for Close {
+    fn from(error: DecodeError) -> Self {
+        Self::new(error.session_error(), error.to_string())
+    }
+}
+
+impl From<RequestIdError> for Close {
+    fn from(error: RequestIdError) -> Self {
+        Self::new(SessionError::InvalidRequestId, error.to_string())
+    }
+}
+
+/// What the tasks of a session share.
+struct Session {
+    id: u64,
+    context: Arc<Context>,
+    connection: Arc<wt::Session>,
+    version: Version,
+    setup: SetOnce<Setup>,
+    ids: Mutex<RequestIds>,
+    /// Subscriptions that a joining FETCH may refer to, and the news that one was added.
+    joinable: Mutex<HashMap<u64, Joinable>>,
+    joinable_changes: watch::Sender<()>,
+    viewing: Mutex<HashMap<Namespace, Arc<Viewing>>>,
+}
+
+impl Session {
+    fn new(context: &Arc<Context>, connection: wt::Session, version: Version) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Arc::new(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            context: Arc::clone(context),
+            connection: Arc::new(connection),
+            version,
+            setup: SetOnce::new(),
+            ids: Mutex::new(RequestIds::new(Side::Server)),
+            joinable: Mutex::default(),
+            joinable_changes: watch::Sender::new(()),
+            viewing: Mutex::default(),
+        })
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.connection.remote_address()
+    }
+
+    fn config(&self) -> &Config {
+        &self.context.shared.session
+    }
+}
+
+/// Serves a connection from its first packet to its last.
+pub(crate) async fn serve(context: &Arc<Context>, incoming: quinn::Incoming) {
+    let addr = incoming.remote_address();
+    let limit = context.shared.session.setup_timeout;
+    let (connection, version) = match timeout(limit, establish(incoming)).await {
+        Ok(Ok(established)) => established,
+        Ok(Err(reason)) => return debug!(%addr, reason, "no session"),
+        Err(_) => return debug!(%addr, ?limit, "no session: the handshake took too long"),
+    };
+    let session = Session::new(context, connection, version);
+    debug!(%addr, draft = version.alpn(), "session");
+    match run(&session).await {
+        Ok(()) => debug!(%addr, "session over"),
+        Err(close) => {
+            let code = u32::try_from(close.code.code()).unwrap_or(u32::MAX);
+            info!(%addr, code, reason = close.reason, "closed a session");
+            session.connection.close(code, close.reason.as_bytes());
+            session.connection.closed().await;
+        }
+    }
+}
+
+/// The handshakes: QUIC, and for WebTransport HTTP/3 too. Agrees on the draft.
+async fn establish(incoming: quinn::Incoming) -> Result<(wt::Session, Version), String> {
+    let connecting = incoming.accept().map_err(|error| error.to_string())?;
+    let connection = connecting.await.map_err(|error| error.to_string())?;
+    let alpn = alpn(&connection).unwrap_or_default();
+    if alpn != H3 {
+        let version = Version::from_alpn(&alpn).ok_or("no draft in the ALPN")?;
+        return Ok((wt::Session::raw(connection), version));
+    }
+    let request = wt::Request::accept(connection).await;
+    let request = request.map_err(|error| format!("HTTP/3: {error}"))?;
+    let offered = |version: &&Version| request.protocols.iter().any(|p| p == version.alpn());
+    let Some(version) = Version::ALL.iter().find(offered).copied() else {
+        let offered = request.protocols.join(", ");
+        // The peer hears the status; what it offered is worth a line here.
+        let _ = request.reject(http::StatusCode::BAD_REQUEST).await;
+        return Err(format!("WebTransport without a draft that we speak: [{offered}]"));
+    };
+    let response = wt::proto::ConnectResponse::OK.with_protocol(version.alpn());
+    let session = request.respond(response).await;
+    session
+        .map(|session| (session, version))
+        .map_err(|error| format!("WebTransport: {error}"))
+}
+
+fn alpn(connection: &quinn::Connection) -> Option<String> {
+    let data = connection.handshake_data()?;
+    let data = data.downcast::<quinn::crypto::rustls::HandshakeData>();
+    String::from_utf8(data.ok()?.protocol?).ok()
+}
+
+/// Runs the session until the peer leaves (`Ok`) or must be told to (`Err`).
+async fn run(session: &Arc<Session>) -> Result<(), Close> {
+    let mut tasks = JoinSet::<Result<(), Close>>::new();
+    let mut phase = session.context.shared.phase.clone();
+    let Ok(mut control) = control::Sender::open(session).await else {
+        return Ok(());
+    };
+    let setup_limit = session.config().setup_timeout;
+    let setup_late = tokio::time::sleep(setup_limit);
+    tokio::pin!(setup_late);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            stream = session.connection.accept_bi() => {
+                let Ok((send, recv)) = stream else { return Ok(()) };
+                tasks.spawn(request::serve(Arc::clone(session), send, recv));
+            }
+            stream = session.connection.accept_uni() => {
+                let Ok(recv) = stream else { return Ok(()) };
+                tasks.spawn(control::serve_uni(Arc::clone(session), recv));
+            }
+            Some(ended) = tasks.join_next() => match ended {
+                Ok(result) => result?,
+                Err(panicked) => {
+                    let reason = format!("a request failed inside the relay: {panicked}");
+                    return Err(Close::new(SessionError::Internal, reason));
+                }
+            },
+            () = &mut setup_late, if session.setup.get().is_none() => {
+                let reason = format!("no SETUP within {setup_limit:?}");
+                return Err(Close::new(SessionError::ControlMessageTimeout, reason));
+            }
+            () = drained(&mut phase), if !told => {
+                told = true;
+                control.goaway(session).await;
+            }
+        }
+    }
+}
+
+/// Waits until the relay drains, or is gone.
+async fn drained(phase: &mut watch::Receiver<Phase>) {
+    // An error would mean that the relay is gone, which is the same news.
+    let _ = phase.wait_for(|phase| *phase != Phase::Running).await;
+}

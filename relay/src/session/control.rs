@@ -1,0 +1,208 @@
+//! The control streams, ours and the peer's, and the framing of messages on any stream.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use web_transport_quinn::{ReadError, RecvStream, SendStream, SessionError as Lost};
+use weir_protocol::moqt::message::{Goaway, Setup};
+use weir_protocol::moqt::{
+    DecodeError, Message, SessionError, StreamResetCode, StreamRole, UniStreamType, Version,
+};
+
+use super::{Close, Session};
+
+/// How the relay names itself.
+const IMPLEMENTATION: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
+
+/// Why no message can be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MessageError {
+    /// The peer broke the protocol.
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
+    /// The stream was reset, or the connection lost.
+    #[error(transparent)]
+    Gone(#[from] ReadError),
+    /// The stream ended inside a message.
+    #[error("the stream ended inside a message")]
+    Truncated,
+}
+
+/// Reads messages from a stream.
+pub(super) struct MessageReader {
+    stream: RecvStream,
+    buffer: BytesMut,
+    version: Version,
+}
+
+impl MessageReader {
+    pub(super) fn new(stream: RecvStream, version: Version) -> Self {
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+            version,
+        }
+    }
+
+    /// The next message, or `None` when the peer has finished the stream.
+    ///
+    /// Cancel safe: what was read stays in the buffer, which a message's 16-bit length bounds.
+    pub(super) async fn next(&mut self, role: StreamRole) -> Result<Option<Message>, MessageError> {
+        loop {
+            let decoded = Message::decode(self.version, role, &mut self.buffer)?;
+            if decoded.is_some() {
+                return Ok(decoded);
+            }
+            match self.stream.read_chunk(READ_BYTES, true).await? {
+                Some(chunk) => self.buffer.extend_from_slice(&chunk.bytes),
+                None if self.buffer.is_empty() => return Ok(None),
+                None => return Err(MessageError::Truncated),
+            }
+        }
+    }
+
+    /// Tells the peer that nothing more will be read.
+    pub(super) fn stop(&mut self) {
+        // Fails only when the stream has ended.
+        let _ = self.stream.stop(stream_code(StreamResetCode::Cancelled));
+    }
+}
+
+/// A stream code as the transports take it.
+pub(super) fn stream_code(code: StreamResetCode) -> u32 {
+    u32::try_from(code.code()).unwrap_or(0)
+}
+
+/// Writes `message`. Fails when the peer has stopped the stream or left.
+pub(super) async fn send(
+    stream: &mut SendStream,
+    version: Version,
+    role: StreamRole,
+    message: impl Into<Message>,
+) -> Result<(), Close> {
+    let mut bytes = BytesMut::new();
+    let encoded = message.into().encode(version, role, &mut bytes);
+    encoded.map_err(|error| Close::new(SessionError::Internal, error.to_string()))?;
+    // A peer that does not listen ends its request, or the session does.
+    let _ = stream.write_chunk(bytes.freeze()).await;
+    Ok(())
+}
+
+/// Our control stream.
+pub(super) struct Sender {
+    stream: SendStream,
+}
+
+impl Sender {
+    /// Opens the stream and writes SETUP.
+    pub(super) async fn open(session: &Session) -> Result<Self, Lost> {
+        let mut stream = session.connection.open_uni().await?;
+        let _ = stream.set_priority(i32::MAX);
+        let setup = Setup {
+            implementation: Some(IMPLEMENTATION.to_owned()),
+            ..Setup::default()
+        };
+        // SETUP can be encoded; that it arrives is the connection's business.
+        let _ = send(&mut stream, session.version, StreamRole::Control, setup).await;
+        Ok(Self { stream })
+    }
+
+    /// Asks the peer to leave.
+    pub(super) async fn goaway(&mut self, session: &Session) {
+        let next = session.ids.lock().peer_next();
+        let goaway = Goaway {
+            uri: String::new(),
+            timeout_ms: GOAWAY_TIMEOUT_MS,
+            request_id: (session.version == Version::Draft18).then_some(next),
+        };
+        let _ = send(&mut self.stream, session.version, StreamRole::Control, goaway).await;
+    }
+}
+
+/// Serves a unidirectional stream of the peer's: its control stream, or data that nobody asked for.
+pub(super) async fn serve_uni(session: Arc<Session>, mut stream: RecvStream) -> Result<(), Close> {
+    let mut head = BytesMut::new();
+    let kind = loop {
+        match UniStreamType::detect(&head) {
+            Ok(Some(kind)) => break kind,
+            Ok(None) => {}
+            Err(error) => {
+                let reason = error.to_string();
+                return Err(Close::new(SessionError::ProtocolViolation, reason));
+            }
+        }
+        match stream.read_chunk(READ_BYTES, true).await {
+            Ok(Some(chunk)) => head.extend_from_slice(&chunk.bytes),
+            // A stream that is given up before it says what it is hurts nobody.
+            Ok(None) | Err(_) => return Ok(()),
+        }
+    };
+    match kind {
+        UniStreamType::Control => {
+            let mut reader = MessageReader::new(stream, session.version);
+            reader.buffer = head;
+            serve_control(&session, reader).await
+        }
+        UniStreamType::Padding => {
+            while let Ok(Some(_)) = stream.read_chunk(READ_BYTES, false).await {}
+            Ok(())
+        }
+        UniStreamType::Subgroup | UniStreamType::Fetch => {
+            // No request of ours asked for it.
+            let _ = stream.stop(stream_code(StreamResetCode::Cancelled));
+            Ok(())
+        }
+    }
+}
+
+async fn serve_control(session: &Session, mut reader: MessageReader) -> Result<(), Close> {
+    let violation = |reason: &str| Close::new(SessionError::ProtocolViolation, reason);
+    let mut goaway = false;
+    loop {
+        match reader.next(StreamRole::Control).await {
+            Ok(Some(Message::Setup(setup))) => {
+                check(session, &setup)?;
+                if session.setup.set(setup).is_err() {
+                    return Err(violation("a second SETUP"));
+                }
+            }
+            Ok(Some(_)) if session.setup.get().is_none() => {
+                return Err(violation("the control stream does not begin with SETUP"));
+            }
+            // A peer that goes says so; it is the one to close.
+            Ok(Some(_)) if !goaway => goaway = true,
+            Ok(Some(_)) => return Err(violation("a second GOAWAY")),
+            Ok(None) => return Err(violation("the control stream was finished")),
+            Err(MessageError::Malformed(error)) => return Err(error.into()),
+            Err(MessageError::Truncated) => {
+                return Err(violation("the control stream ended inside a message"));
+            }
+            Err(MessageError::Gone(ReadError::Reset(_))) => {
+                return Err(violation("the control stream was reset"));
+            }
+            Err(MessageError::Gone(_)) => return Ok(()),
+        }
+    }
+}
+
+/// PATH and AUTHORITY belong to raw QUIC (draft 19, "Setup Options").
+fn check(session: &Session, setup: &Setup) -> Result<(), Close> {
+    if session.connection.request().is_none() {
+        return Ok(());
+    }
+    if setup.path.is_some() {
+        let reason = "PATH over WebTransport: the path is the session's own";
+        return Err(Close::new(SessionError::InvalidPath, reason));
+    }
+    if setup.authority.is_some() {
+        let reason = "AUTHORITY over WebTransport: the authority is the session's own";
+        return Err(Close::new(SessionError::InvalidAuthority, reason));
+    }
+    Ok(())
+}
+
+/// Requests are small; a chunk is what a packet holds.
+const READ_BYTES: usize = 4096;
+
+/// How long after GOAWAY the session is closed, in milliseconds.
+const GOAWAY_TIMEOUT_MS: u64 = 3000;

@@ -1,0 +1,283 @@
+//! FETCH: the past of a track, from the ring, standalone or joined to a subscription.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Duration, timeout};
+use web_transport_quinn::{SendStream, WriteError};
+use weir_protocol::moqt::fetch::{FetchHeader, FetchObjectWriter, RangeKind};
+use weir_protocol::moqt::message::{Fetch, FetchKind, FetchOk, RequestError};
+use weir_protocol::moqt::{
+    GroupOrder, Location, Params, RequestErrorCode, StreamResetCode, Version,
+};
+
+use super::control::stream_code;
+use super::request::{Request, find, properties};
+use super::subscribe::{DEFAULT_PRIORITY, Granted, Joinable};
+use super::{Close, Session};
+use crate::clock;
+use crate::ring::{Group, Object};
+use crate::sender::{Join, stream_priority};
+use crate::stream::{Stream, Track};
+
+/// What is to be fetched: both ends inclusive.
+struct Plan {
+    stream: Arc<Stream>,
+    track: Arc<Track>,
+    start: Location,
+    end: Location,
+    subscriber_priority: u8,
+    join: Option<Arc<Join>>,
+}
+
+pub(super) async fn serve(mut request: Request, message: Fetch) -> Result<(), Close> {
+    let session = Arc::clone(&request.session);
+    let plan = match plan(&session, &message).await {
+        Ok(plan) => plan,
+        Err(refusal) => return request.refuse(refusal).await,
+    };
+    let order = message.params.group_order.unwrap_or(GroupOrder::Ascending);
+    let mut groups = plan.track.ring.range(plan.start, plan.end);
+    let oldest = groups.first().map(|group| group.id);
+    if order == GroupOrder::Descending {
+        groups.reverse();
+    }
+    let answer = FetchOk {
+        end_of_track: plan.track.ring.is_ended() && Some(plan.end) == plan.track.ring.largest(),
+        end: Location {
+            group: plan.end.group,
+            object: plan.end.object + 1,
+        },
+        params: Params::default(),
+        properties: properties(&plan.track)?,
+    };
+    request.answer(answer).await?;
+    let Ok(mut stream) = session.connection.open_uni().await else {
+        return Ok(());
+    };
+    let subscriber = message.params.subscriber_priority;
+    let subscriber = subscriber.unwrap_or(plan.subscriber_priority);
+    // Fails only for a stream that is closed already, which the first write will tell.
+    let _ = stream.set_priority(stream_priority(subscriber, plan.track.priority));
+    let mut writer = Writer::new(&session, &plan, message.request_id, order);
+    // The past that is no longer kept is unknown, which is not the same as empty.
+    let missing = oldest.is_none_or(|oldest| oldest > plan.start.group);
+    let written = tokio::select! {
+        written = writer.write(&mut stream, &groups, missing) => written,
+        // Cancelled by the peer.
+        _ = request.stream.stopped() => Err(WriteError::ClosedStream),
+    };
+    match written {
+        Ok(()) => {
+            // Fails only when the peer has stopped the stream.
+            let _ = stream.finish();
+            request.finish().await;
+        }
+        Err(_) => {
+            let _ = stream.reset(stream_code(StreamResetCode::Cancelled));
+        }
+    }
+    Ok(())
+}
+
+async fn plan(session: &Session, message: &Fetch) -> Result<Plan, RequestError> {
+    match &message.kind {
+        FetchKind::Standalone { track, start, end } => {
+            let (stream, track) = find(session, track)?;
+            let largest = track.ring.largest();
+            let largest = largest.ok_or_else(|| range("nothing has been published"))?;
+            // On the wire the end is exclusive, and object 0 means the whole group.
+            let end = match end.object.checked_sub(1) {
+                Some(object) => Location { object, ..*end },
+                None => Location {
+                    group: end.group,
+                    object: u64::MAX,
+                },
+            };
+            if *start > largest || *start > end {
+                return Err(range("the range begins after its end or after the newest object"));
+            }
+            Ok(Plan {
+                start: *start,
+                end: end.min(largest),
+                subscriber_priority: DEFAULT_PRIORITY,
+                join: None,
+                stream,
+                track,
+            })
+        }
+        FetchKind::RelativeJoining {
+            joining_request_id,
+            groups,
+        } => {
+            let joined = joined(session, *joining_request_id).await?;
+            joining(joined, |at| at.group.saturating_sub(*groups))
+        }
+        FetchKind::AbsoluteJoining {
+            joining_request_id,
+            group,
+        } => {
+            let joined = joined(session, *joining_request_id).await?;
+            joining(joined, |_| *group)
+        }
+    }
+}
+
+fn joining(joined: Granted, first: impl Fn(Location) -> u64) -> Result<Plan, RequestError> {
+    if !joined.forward {
+        return Err(range("the subscription is paused"));
+    }
+    let end = joined.joined_at;
+    let end = end.ok_or_else(|| range("nothing had been published at the subscription"))?;
+    let start = Location {
+        group: first(end),
+        object: 0,
+    };
+    if start > end {
+        return Err(range("the range begins after the subscription does"));
+    }
+    Ok(Plan {
+        start,
+        end,
+        subscriber_priority: joined.subscriber_priority,
+        join: joined.join,
+        stream: joined.stream,
+        track: joined.track,
+    })
+}
+
+/// The subscription that a joining FETCH refers to. The two arrive on streams of their own, so the
+/// FETCH may be first, and waits.
+async fn joined(session: &Session, request_id: u64) -> Result<Granted, RequestError> {
+    let mut changes = session.joinable_changes.subscribe();
+    let find = || session.joinable.lock().get(&request_id).cloned();
+    let seen = changes.wait_for(|()| find().is_some());
+    let seen = timeout(REORDER_PATIENCE, seen).await.is_ok();
+    let granted = async {
+        loop {
+            match find()? {
+                Joinable::Granted(granted) => return Some(granted),
+                Joinable::Pending => changes.changed().await.ok()?,
+            }
+        }
+    };
+    let granted = match seen {
+        true => timeout(session.config().rendezvous_limit, granted).await,
+        false => Ok(None),
+    };
+    granted.ok().flatten().ok_or_else(|| {
+        let reason = format!("request {request_id} is no subscription of this session");
+        RequestError::new(RequestErrorCode::InvalidJoiningRequestId, reason)
+    })
+}
+
+fn range(reason: &str) -> RequestError {
+    RequestError::new(RequestErrorCode::InvalidRange, reason)
+}
+
+/// Writes the objects of a FETCH.
+struct Writer<'a> {
+    session: &'a Session,
+    plan: &'a Plan,
+    objects: FetchObjectWriter,
+    order: GroupOrder,
+    chunks: Vec<Bytes>,
+    request_id: u64,
+}
+
+impl<'a> Writer<'a> {
+    fn new(session: &'a Session, plan: &'a Plan, request_id: u64, order: GroupOrder) -> Self {
+        Self {
+            session,
+            plan,
+            objects: FetchObjectWriter::new(order),
+            order,
+            chunks: Vec::with_capacity(2 * OBJECTS_PER_WRITE),
+            request_id,
+        }
+    }
+
+    async fn write(
+        &mut self,
+        stream: &mut SendStream,
+        groups: &[Group],
+        missing: bool,
+    ) -> Result<(), WriteError> {
+        let mut head = BytesMut::new();
+        let request_id = self.request_id;
+        FetchHeader { request_id }.encode(&mut head);
+        let unknown = Location {
+            group: groups
+                .iter()
+                .map(|group| group.id)
+                .min()
+                .map_or(self.plan.end.group, |oldest| oldest.saturating_sub(1)),
+            object: LAST_OBJECT,
+        };
+        if missing && self.order == GroupOrder::Ascending {
+            self.put_unknown(&mut head, unknown);
+        }
+        self.chunks.push(head.freeze());
+        for group in groups {
+            for objects in group.objects.chunks(OBJECTS_PER_WRITE) {
+                for object in objects {
+                    self.add(group, object);
+                }
+                stream.write_all_chunks(&mut self.chunks).await?;
+                self.chunks.clear();
+                self.on_written();
+            }
+        }
+        if missing && self.order == GroupOrder::Descending {
+            let mut tail = BytesMut::new();
+            self.put_unknown(&mut tail, self.plan.start);
+            self.chunks.push(tail.freeze());
+        }
+        stream.write_all_chunks(&mut self.chunks).await
+    }
+
+    fn put_unknown(&mut self, out: &mut BytesMut, end: Location) {
+        let put = self.objects.put_range_end(out, RangeKind::Unknown, end);
+        debug_assert!(put.is_ok(), "the range is apart from the groups: {put:?}");
+    }
+
+    fn add(&mut self, group: &Group, object: &Object) {
+        let legacy = object.legacy.as_ref();
+        let legacy = legacy.filter(|_| self.session.version == Version::Draft18);
+        let properties = legacy.map_or(&object.properties, |legacy| &legacy.properties);
+        let mut header = BytesMut::with_capacity(FETCH_HEADER_BYTES + properties.len());
+        let payload = object.payload();
+        let put = self.objects.put(
+            &mut header,
+            group.id,
+            0,
+            object.id,
+            self.plan.track.priority,
+            Some(properties),
+            payload.len() as u64,
+        );
+        debug_assert!(put.is_ok(), "a ring is in order: {put:?}");
+        self.chunks.push(header.freeze());
+        self.chunks.push(payload);
+    }
+
+    fn on_written(&self) {
+        if let Some(join) = &self.plan.join {
+            let shard = self.session.context.shard;
+            let mut recorder = self.plan.stream.recorder(shard).lock();
+            join.on_object(clock::now_us(), &mut recorder);
+        }
+    }
+}
+
+/// How long a FETCH waits for a SUBSCRIBE that its peer sent before it: one lost packet.
+const REORDER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Objects written at a time: bounds what is prepared for a viewer that reads slowly.
+const OBJECTS_PER_WRITE: usize = 16;
+
+/// Flags, ids, priority and lengths of an object's header.
+const FETCH_HEADER_BYTES: usize = 32;
+
+/// The largest object id there can be: the end of a range of whole groups.
+const LAST_OBJECT: u64 = u64::MAX;

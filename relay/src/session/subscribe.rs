@@ -1,0 +1,316 @@
+//! SUBSCRIBE: from the request to its last update.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::{Duration, timeout};
+use weir_protocol::moqt::message::{
+    PublishDone, RequestError, RequestOk, RequestUpdate, Subscribe, SubscribeOk,
+};
+use weir_protocol::moqt::{
+    Filter, FullTrackName, GroupOrder, Location, Message, Params, PublishDoneCode,
+    RequestErrorCode, SessionError, StreamRole, Version,
+};
+
+use super::control::MessageError;
+use super::request::{Request, find, properties};
+use super::viewer::Watching;
+use super::{Close, Session};
+use crate::clock;
+use crate::sender::{Done, Handle, Join, Update, ViewerOptions};
+use crate::stream::{Stream, Track};
+use crate::subscription::{End, Options};
+
+/// A SUBSCRIBE that a joining FETCH may refer to.
+#[derive(Clone)]
+pub(super) enum Joinable {
+    /// It waits for its publisher.
+    Pending,
+    /// It was granted.
+    Granted(Granted),
+}
+
+/// What a joining FETCH needs to know of its subscription.
+#[derive(Clone)]
+pub(super) struct Granted {
+    pub(super) stream: Arc<Stream>,
+    pub(super) track: Arc<Track>,
+    /// The largest object when the subscription was made: where it begins, the FETCH ends.
+    pub(super) joined_at: Option<Location>,
+    pub(super) forward: bool,
+    pub(super) subscriber_priority: u8,
+    pub(super) join: Option<Arc<Join>>,
+}
+
+/// Takes the subscription out of the session's table when its request is over.
+struct Registered {
+    session: Arc<Session>,
+    request_id: u64,
+}
+
+impl Registered {
+    fn pending(session: &Arc<Session>, request_id: u64) -> Self {
+        let registered = Self {
+            session: Arc::clone(session),
+            request_id,
+        };
+        registered.set(Joinable::Pending);
+        registered
+    }
+
+    fn set(&self, joinable: Joinable) {
+        let mut all = self.session.joinable.lock();
+        all.insert(self.request_id, joinable);
+        drop(all);
+        self.session.joinable_changes.send_replace(());
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Granted)) {
+        let mut all = self.session.joinable.lock();
+        if let Some(Joinable::Granted(granted)) = all.get_mut(&self.request_id) {
+            change(granted);
+        }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.session.joinable.lock().remove(&self.request_id);
+        self.session.joinable_changes.send_replace(());
+    }
+}
+
+/// What the viewer asked for, as far as updates may change it.
+struct Wish {
+    forward: bool,
+    subscriber_priority: u8,
+    end_group: Option<u64>,
+}
+
+pub(super) async fn serve(mut request: Request, message: Subscribe) -> Result<(), Close> {
+    let asked_us = clock::now_us();
+    let session = Arc::clone(&request.session);
+    let params = &message.params;
+    let registered = Registered::pending(&session, message.request_id);
+    let found = rendezvous(&session, &message.track, params.rendezvous_timeout_ms).await;
+    let (stream, track) = match found.and_then(|found| allowed(&session, &message, found)) {
+        Ok(found) => found,
+        Err(refusal) => return request.refuse(refusal).await,
+    };
+    let largest = track.ring.largest();
+    let filter = params.filter.unwrap_or_default();
+    let start = match start(filter, largest) {
+        Ok(start) => start,
+        Err(refusal) => return request.refuse(refusal).await,
+    };
+    let wish = Wish {
+        forward: params.forward.unwrap_or(true),
+        subscriber_priority: params.subscriber_priority.unwrap_or(DEFAULT_PRIORITY),
+        end_group: filter.end_group(),
+    };
+    let join = track.first_frame.then(|| Arc::new(Join::new(asked_us)));
+    registered.set(Joinable::Granted(Granted {
+        stream: Arc::clone(&stream),
+        track: Arc::clone(&track),
+        joined_at: largest,
+        forward: wish.forward,
+        subscriber_priority: wish.subscriber_priority,
+        join: join.clone(),
+    }));
+    let answer = SubscribeOk {
+        alias: track.alias,
+        params: Params {
+            largest,
+            ..Params::default()
+        },
+        properties: properties(&track)?,
+    };
+    request.answer(answer).await?;
+    let watching = Watching::begin(&session, &stream, &track);
+    let options = ViewerOptions {
+        connection: Arc::clone(&session.connection),
+        version: session.version,
+        subscription: Options {
+            start,
+            end_group: wish.end_group,
+            forward: wish.forward,
+            behind_limit_us: session.config().behind_limit_us,
+        },
+        subscriber_priority: wish.subscriber_priority,
+        group_order: params.group_order.unwrap_or(GroupOrder::Ascending),
+        counters: Arc::clone(watching.counters()),
+        join,
+    };
+    let (handle, done) = session.context.fanout.subscribe(&stream, &track, options);
+    let subscription = Subscribed {
+        request,
+        track,
+        wish,
+        handle,
+        registered,
+    };
+    subscription.run(done).await
+}
+
+/// A subscription that was granted.
+struct Subscribed {
+    request: Request,
+    track: Arc<Track>,
+    wish: Wish,
+    handle: Handle,
+    registered: Registered,
+}
+
+impl Subscribed {
+    async fn run(mut self, mut done: oneshot::Receiver<Done>) -> Result<(), Close> {
+        let mut listening = true;
+        let role = StreamRole::Requester(self.request.kind);
+        loop {
+            tokio::select! {
+                done = &mut done => return match done {
+                    Ok(done) => self.end(done).await,
+                    // The connection is gone.
+                    Err(_) => Ok(()),
+                },
+                // Unsubscribed: the handle's end stops the sending.
+                _ = self.request.stream.stopped() => return Ok(()),
+                message = self.request.reader.next(role), if listening => match message {
+                    Ok(Some(Message::RequestUpdate(update))) => self.update(&update).await?,
+                    Ok(Some(other)) => {
+                        let reason = format!("{} on a subscription", other.name());
+                        return Err(Close::new(SessionError::ProtocolViolation, reason));
+                    }
+                    // Draft 19: FIN says that no more messages come. Peers of draft 18 that mean
+                    // to unsubscribe stop our half as well.
+                    Ok(None) => listening = false,
+                    Err(MessageError::Malformed(error)) => return Err(error.into()),
+                    Err(MessageError::Truncated | MessageError::Gone(_)) => return Ok(()),
+                },
+            }
+        }
+    }
+
+    async fn update(&mut self, update: &RequestUpdate) -> Result<(), Close> {
+        self.request.session.ids.lock().accept(update.request_id)?;
+        let params = &update.params;
+        let resumes = !self.wish.forward && params.forward == Some(true);
+        let largest = self.track.ring.largest();
+        let restart = match (resumes, params.filter) {
+            (true, filter) => Some(start(filter.unwrap_or_default(), largest)),
+            (false, Some(filter)) => Some(start(filter, largest)),
+            (false, None) => None,
+        };
+        let restart = match restart.transpose() {
+            Ok(restart) => restart,
+            Err(refusal) => return self.request.respond(refusal).await,
+        };
+        let wish = &mut self.wish;
+        wish.forward = params.forward.unwrap_or(wish.forward);
+        let priority = params.subscriber_priority;
+        wish.subscriber_priority = priority.unwrap_or(wish.subscriber_priority);
+        if let Some(filter) = params.filter {
+            wish.end_group = filter.end_group();
+        }
+        self.registered.update(|granted| {
+            granted.forward = wish.forward;
+            if resumes {
+                granted.joined_at = largest;
+            }
+        });
+        self.handle.update(Update {
+            forward: wish.forward,
+            restart,
+            end_group: wish.end_group,
+            subscriber_priority: wish.subscriber_priority,
+        });
+        let answer = RequestOk {
+            params: Params {
+                largest: largest.filter(|_| resumes),
+                ..Params::default()
+            },
+            ..RequestOk::default()
+        };
+        self.request.respond(answer).await
+    }
+
+    async fn end(mut self, done: Done) -> Result<(), Close> {
+        let (code, reason) = match done.end {
+            End::Track => (PublishDoneCode::TrackEnded, "the track ended"),
+            End::Range => (PublishDoneCode::SubscriptionEnded, "the end group was sent"),
+        };
+        let message = PublishDone {
+            code,
+            stream_count: Some(done.streams),
+            reason: reason.to_owned(),
+        };
+        self.request.respond(message).await?;
+        self.request.finish().await;
+        Ok(())
+    }
+}
+
+/// Finds the track, waiting for a publisher as long as the viewer asks and the relay allows.
+async fn rendezvous(
+    session: &Session,
+    name: &FullTrackName,
+    wait_ms: Option<u64>,
+) -> Result<(Arc<Stream>, Arc<Track>), RequestError> {
+    let first = find(session, name);
+    let wait = Duration::from_millis(wait_ms.unwrap_or(0));
+    if first.is_ok() || wait.is_zero() {
+        return first;
+    }
+    let wait = wait.min(session.config().rendezvous_limit);
+    let mut changes = session.context.shared.registry.changes();
+    let found = timeout(wait, async {
+        loop {
+            changes.mark_unchanged();
+            if let Ok(found) = find(session, name) {
+                return Some(found);
+            }
+            changes.changed().await.ok()?;
+        }
+    });
+    match found.await {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) | Err(_) => {
+            let reason = format!("nobody published {} within {wait:?}", name.namespace());
+            Err(RequestError::new(RequestErrorCode::Timeout, reason))
+        }
+    }
+}
+
+/// Draft 18 has one subscription to a track in a session at most; draft 19 any number.
+fn allowed(
+    session: &Session,
+    message: &Subscribe,
+    found: (Arc<Stream>, Arc<Track>),
+) -> Result<(Arc<Stream>, Arc<Track>), RequestError> {
+    if !message.params.range_filters.is_empty() {
+        let reason = "this relay does not filter by ranges (MAX_FILTER_RANGES is 0)";
+        return Err(RequestError::new(RequestErrorCode::InvalidFilter, reason));
+    }
+    let duplicate = session.joinable.lock().values().any(|joinable| match joinable {
+        Joinable::Granted(granted) => Arc::ptr_eq(&granted.track, &found.1),
+        Joinable::Pending => false,
+    });
+    if session.version == Version::Draft18 && duplicate {
+        let reason = "this session subscribes to the track already";
+        return Err(RequestError::new(RequestErrorCode::DuplicateSubscription, reason));
+    }
+    Ok(found)
+}
+
+/// Where a filter begins: never before the objects that come from now on, as the past is FETCH's.
+fn start(filter: Filter, largest: Option<Location>) -> Result<Location, RequestError> {
+    let live = Filter::Unfiltered.start(largest);
+    let over = |end: u64| largest.is_some_and(|largest| end < largest.group);
+    if filter.end_group().is_some_and(over) {
+        let reason = "the range is in the past: FETCH it";
+        return Err(RequestError::new(RequestErrorCode::InvalidRange, reason));
+    }
+    Ok(filter.start(largest).max(live))
+}
+
+/// SUBSCRIBER_PRIORITY when the message has none.
+pub(super) const DEFAULT_PRIORITY: u8 = 128;
