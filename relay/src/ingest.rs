@@ -1,0 +1,307 @@
+//! An RTMP publisher: its socket on one side, the writing side of a stream on the other.
+//!
+//! The session (`protocol::rtmp`) is pure; this is its driver. Bytes are read into one buffer a
+//! connection, and the session copies each media payload from there straight into the allocation
+//! that every viewer will share.
+
+mod packager;
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info, warn};
+use weir_protocol::moqt::{NameError, Namespace};
+use weir_protocol::rtmp::handshake::RANDOM_LEN;
+use weir_protocol::rtmp::server::{
+    self, Event, PublishRequest, Refusal, RefusalCode, Session, UnpublishReason,
+};
+use weir_protocol::rtmp::{Limits, StreamId};
+
+use crate::ring::PushError;
+use crate::shard::{Context, Phase};
+use crate::stats::snapshot::PublisherSnapshot;
+use crate::{clock, net};
+use packager::{PackageError, Packager};
+
+/// Limits of a publisher's connection.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Time from the connection to an accepted publish.
+    pub publish_timeout: Duration,
+    /// Silence after which a publisher is given up.
+    pub idle_timeout: Duration,
+    /// The session's own limits.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            // Four round trips of a bad mobile link, and a slow encoder's start.
+            publish_timeout: Duration::from_secs(15),
+            // Encoders send audio all the time; OBS gives up a dead link sooner.
+            idle_timeout: Duration::from_secs(30),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Why a publisher's connection ended before the publisher ended it.
+#[derive(Debug, thiserror::Error)]
+enum IngestError {
+    #[error(transparent)]
+    Session(#[from] server::Error),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    #[error("nothing was published within {0:?}")]
+    NoPublish(Duration),
+    #[error("silent for {0:?}")]
+    Idle(Duration),
+    #[error("the peer takes no answers")]
+    Unread,
+    #[error("the stream cannot be carried: {0}")]
+    Refused(String),
+}
+
+/// Serves a connection until either side ends it.
+pub async fn serve(context: &Context, stream: TcpStream, addr: SocketAddr) {
+    let mut connection = match Connection::new(context, stream, addr) {
+        Ok(connection) => connection,
+        Err(error) => return warn!(%addr, %error, "lost a publisher's connection"),
+    };
+    let result = connection.run().await;
+    let stream = connection.packager.take().map(|packager| packager.name());
+    let stream = stream.as_deref().unwrap_or("-");
+    match result {
+        Ok(()) => info!(%addr, stream, "publisher left"),
+        Err(error) if stream == "-" => info!(%addr, %error, "refused an RTMP peer"),
+        Err(error) => warn!(%addr, stream, %error, "publisher lost"),
+    }
+}
+
+struct Connection<'a> {
+    context: &'a Context,
+    socket: tokio::net::TcpStream,
+    addr: SocketAddr,
+    session: Session,
+    packager: Option<Packager>,
+    published: Option<StreamId>,
+    opened: Instant,
+    phase: watch::Receiver<Phase>,
+    ended: bool,
+}
+
+impl<'a> Connection<'a> {
+    fn new(context: &'a Context, stream: TcpStream, addr: SocketAddr) -> std::io::Result<Self> {
+        let socket = tokio::net::TcpStream::from_std(stream)?;
+        net::tune_publisher(&socket)?;
+        let mut random = [0; RANDOM_LEN];
+        rand::fill(&mut random);
+        let config = server::Config {
+            limits: context.shared.ingest.limits.clone(),
+            media_room: packager::MEDIA_ROOM,
+        };
+        Ok(Self {
+            context,
+            socket,
+            addr,
+            session: Session::new(config, random),
+            packager: None,
+            published: None,
+            opened: Instant::now(),
+            phase: context.shared.phase.clone(),
+            ended: false,
+        })
+    }
+
+    async fn run(&mut self) -> Result<(), IngestError> {
+        let mut buffer = vec![0; READ_BYTES].into_boxed_slice();
+        loop {
+            let read = match self.wait().await? {
+                Woken::Readable => self.socket.try_read(&mut buffer),
+                Woken::Superseded => return self.end(UnpublishReason::TakenOver).await,
+                Woken::Draining => return self.end(UnpublishReason::ShuttingDown).await,
+            };
+            let now_us = clock::now_us();
+            match read {
+                Ok(0) => return Ok(()),
+                Ok(bytes) => {
+                    let taken = self.session.handle_input(&buffer[..bytes], now_us);
+                    let handled = self.on_events(bytes, now_us);
+                    self.flush().await?;
+                    taken?;
+                    if let Err(error) = handled {
+                        return self.refuse(error).await;
+                    }
+                    if self.ended {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits for input, for the stream to be taken over, or for a limit.
+    async fn wait(&mut self) -> Result<Woken, IngestError> {
+        let config = &self.context.shared.ingest;
+        let (deadline, timed_out) = match &self.packager {
+            Some(_) => {
+                let idle = config.idle_timeout;
+                (Instant::now() + idle, IngestError::Idle(idle))
+            }
+            None => {
+                let limit = config.publish_timeout;
+                (self.opened + limit, IngestError::NoPublish(limit))
+            }
+        };
+        let superseded = async {
+            match &mut self.packager {
+                Some(packager) => packager.superseded().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            readable = self.socket.readable() => readable.map(|()| Woken::Readable).map_err(Into::into),
+            () = superseded => Ok(match *self.phase.borrow() {
+                Phase::Running => Woken::Superseded,
+                Phase::Draining | Phase::Stopped => Woken::Draining,
+            }),
+            () = tokio::time::sleep_until(deadline) => Err(timed_out),
+        }
+    }
+
+    fn on_events(&mut self, bytes: usize, now_us: u64) -> Result<(), IngestError> {
+        if let Some(packager) = &self.packager {
+            packager.on_bytes_in(bytes);
+        }
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::Connected(connect) => {
+                    debug!(addr = %self.addr, app = connect.app, program = connect.flash_ver, "connected");
+                }
+                Event::Publish(request) => self.publish(&request, now_us)?,
+                Event::Play(request) => self.session.refuse_play(
+                    request.stream_id,
+                    "this relay serves viewers over QUIC: use weir pull or a MoQ player",
+                ),
+                Event::Metadata { metadata, .. } => {
+                    if let Some(packager) = &mut self.packager {
+                        packager.on_metadata(&metadata);
+                        packager.set_encoder(self.session.encoder().unwrap_or_default());
+                    }
+                }
+                Event::BadMetadata { error, .. } => {
+                    warn!(addr = %self.addr, %error, "ignored the encoder's metadata");
+                }
+                Event::Video(media) => {
+                    if let Some(packager) = &mut self.packager {
+                        packager.on_video(media, now_us)?;
+                    }
+                }
+                Event::Audio(media) => {
+                    if let Some(packager) = &mut self.packager {
+                        packager.on_audio(media, now_us)?;
+                    }
+                }
+                Event::Unpublish { .. } => {
+                    if let Some(packager) = self.packager.take() {
+                        info!(addr = %self.addr, stream = packager.name(), "unpublished");
+                    }
+                    self.published = None;
+                    self.opened = Instant::now();
+                }
+                Event::Closed => self.ended = true,
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, request: &PublishRequest, now_us: u64) -> Result<(), IngestError> {
+        let stream_id = request.stream_id;
+        let refuse = |session: &mut Session, code, description: String| {
+            info!(addr = %self.addr, app = request.app, description, "refused a publisher");
+            session.refuse_publish(stream_id, &Refusal { code, description });
+        };
+        let namespace = match stream_name(&request.app, &request.key) {
+            Ok(namespace) => namespace,
+            Err(error) => {
+                let description = format!(
+                    "the address needs an application and a stream key, \
+                     like rtmp://host/live/cam: {error}"
+                );
+                refuse(&mut self.session, RefusalCode::BadName, description);
+                return Ok(());
+            }
+        };
+        let info = PublisherSnapshot {
+            protocol: "rtmp".to_owned(),
+            addr: self.addr.to_string(),
+            encoder: self.session.encoder().unwrap_or_default().to_owned(),
+            reconnects: 0,
+        };
+        let registry = &self.context.shared.registry;
+        match registry.publish(&namespace, info, now_us) {
+            Ok(publisher) => {
+                info!(addr = %self.addr, stream = %namespace, "publishing");
+                self.packager = Some(Packager::new(publisher));
+                self.published = Some(stream_id);
+                self.session.accept_publish(stream_id);
+            }
+            Err(error) => refuse(&mut self.session, RefusalCode::Rejected, error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Tells the encoder why its stream cannot be carried, then gives up.
+    async fn refuse(&mut self, error: IngestError) -> Result<(), IngestError> {
+        if let IngestError::Package(PackageError::Push(PushError::Superseded)) = error {
+            return self.end(UnpublishReason::TakenOver).await;
+        }
+        self.end(UnpublishReason::Rejected(error.to_string())).await?;
+        Err(IngestError::Refused(error.to_string()))
+    }
+
+    async fn end(&mut self, reason: UnpublishReason) -> Result<(), IngestError> {
+        if let Some(stream_id) = self.published.take() {
+            self.session.unpublish_notice(stream_id, &reason);
+        }
+        self.flush().await?;
+        // Without this the answer could be lost with the socket's unread input.
+        self.socket.shutdown().await?;
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), IngestError> {
+        while let Some(output) = self.session.poll_output() {
+            match timeout(WRITE_TIMEOUT, self.socket.write_all(&output)).await {
+                Ok(written) => written?,
+                Err(_) => return Err(IngestError::Unread),
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Woken {
+    Readable,
+    Superseded,
+    Draining,
+}
+
+/// The stream that `rtmp://host/APP/KEY` names: application and key, split at slashes.
+fn stream_name(app: &str, key: &str) -> Result<Namespace, NameError> {
+    Namespace::from_path(&format!("{app}/{key}"))
+}
+
+/// Read at a time: several frames' worth, so that a burst costs few calls.
+const READ_BYTES: usize = 64 << 10;
+
+/// How long the few bytes of an answer may take to leave.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
