@@ -1,3 +1,72 @@
-//! The subcommands of `weir`, one file each.
+//! The command line: one file a subcommand.
 
+pub mod check;
+pub mod pull;
+pub mod serve;
 pub mod top;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// A live media relay: RTMP in, Media over QUIC out, and where the latency went.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the relay (the default command)
+    Serve(serve::ServeArgs),
+    /// Play a stream into a pipe or a file, as FLV
+    Pull(pull::PullArgs),
+    /// Watch a relay's streams and their latency in the terminal
+    Top(top::TopArgs),
+    /// Check a configuration file
+    Check(check::CheckArgs),
+}
+
+/// Exit code for bad usage or configuration (sysexits' EX_USAGE).
+const EX_USAGE: u8 = 64;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to stdout with 0, mistakes to stderr.
+            let code = if error.use_stderr() { EX_USAGE } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let command = arguments.command;
+    let result = match command.unwrap_or_else(|| Command::Serve(serve::ServeArgs::default())) {
+        Command::Serve(args) => serve::run(&args),
+        Command::Pull(args) => pull::run(&args),
+        Command::Top(args) => top::run(args),
+        Command::Check(args) => check::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says in one line why the program ends.
+#[expect(clippy::print_stderr, reason = "the program's own voice")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("{}: {error:#}", Arguments::command().get_name());
+}
+
+/// Says why an argument or a configuration is wrong, for exit code 64.
+fn usage(error: &anyhow::Error) -> ExitCode {
+    complain(error);
+    ExitCode::from(EX_USAGE)
+}

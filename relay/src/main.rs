@@ -1,3 +1,7 @@
-//! The `weir` binary.
+//! The `weir` binary: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    weir_relay::cli::main()
+}

@@ -1,0 +1,277 @@
+//! The relay put together: bind everything, start, drain. The only file that knows all the others.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tracing::{info, warn};
+
+use crate::config::{Config, Listener};
+use crate::endpoint::{self, Certificate, CertificateError};
+use crate::registry::Registry;
+use crate::shard::{Phase, Shard, Shared};
+use crate::{clock, http, net};
+
+mod view;
+
+/// Why the relay does not start or does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// A listener cannot be bound.
+    #[error("{what}: cannot listen on {addr}: {reason}; {remedy}")]
+    Bind {
+        /// Which listener.
+        what: &'static str,
+        /// Where.
+        addr: SocketAddr,
+        /// What the system said.
+        reason: io::Error,
+        /// What to do.
+        remedy: String,
+    },
+    /// The certificate cannot be used.
+    #[error("certificate: {0}; check --tls-cert and --tls-key")]
+    Certificate(#[from] CertificateError),
+    /// A thread or a runtime cannot be had.
+    #[error("the relay cannot run: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A relay that is bound and serves.
+pub struct Relay {
+    addrs: Addrs,
+    phase: watch::Sender<Phase>,
+    ready: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+    shards: Arc<Vec<Shard>>,
+    http: tokio::task::JoinHandle<io::Result<()>>,
+    publishers: TcpListener,
+    admitted: Arc<Semaphore>,
+    max_sessions: u32,
+}
+
+/// The addresses that the relay listens on.
+#[derive(Clone, Copy, Debug)]
+pub struct Addrs {
+    /// Publishers.
+    pub rtmp: SocketAddr,
+    /// Viewers.
+    pub quic: SocketAddr,
+    /// Pages, API and metrics.
+    pub http: SocketAddr,
+}
+
+impl fmt::Display for Addrs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "rtmp={}", self.rtmp)?;
+        writeln!(f, "quic={}", self.quic)?;
+        writeln!(f, "http={}", self.http)
+    }
+}
+
+impl Relay {
+    /// Binds every socket, then starts the shards and the control listener. When this returns,
+    /// everything is served. Must be called on the control runtime.
+    pub fn start(config: &Config) -> Result<Self, RelayError> {
+        let certificate = Arc::new(match &config.tls {
+            Some((chain, key)) => Certificate::from_files(chain, key)?,
+            None => Certificate::self_made()?,
+        });
+        let (publishers, rtmp) = bind("rtmp", config.rtmp, net::tcp_listener)?;
+        let (control, http) = bind("http", config.http, net::tcp_listener)?;
+        let group = |addr| net::udp_group(addr, usize::from(config.shards));
+        let (sockets, quic) = bind("quic", config.quic, group)?;
+        let addrs = Addrs { rtmp, quic, http };
+        let (phase, phases) = watch::channel(Phase::Running);
+        let shared = Arc::new(Shared {
+            registry: Registry::new(config.registry, usize::from(config.shards)),
+            certificate,
+            phase: phases,
+            endpoint: config.endpoint,
+            session: config.session,
+            ingest: config.ingest.clone(),
+            sessions: Arc::new(Semaphore::new(config.max_sessions)),
+            sessions_refused: Default::default(),
+        });
+        let numbered = (0..=u8::MAX).zip(sockets);
+        let shards = numbered
+            .map(|(number, socket)| Shard::start(number, socket, &shared))
+            .collect::<io::Result<Vec<_>>>()?;
+        let shards = Arc::new(shards);
+        let ready = Arc::new(AtomicBool::new(true));
+        let view = view::View {
+            shared: Arc::clone(&shared),
+            shards: Arc::clone(&shards),
+            addrs,
+            started_us: clock::now_us(),
+        };
+        let context = view.into_context(Arc::clone(&ready));
+        let control = TcpListener::from_std(control)?;
+        let mut stopped = phase.subscribe();
+        let http = tokio::spawn(http::serve(control, context, async move {
+            // An error would mean that the relay is gone, which is the same news.
+            let _ = stopped.wait_for(|phase| *phase == Phase::Stopped).await;
+        }));
+        Ok(Self {
+            addrs,
+            phase,
+            ready,
+            shared,
+            shards,
+            http,
+            publishers: TcpListener::from_std(publishers)?,
+            admitted: Arc::new(Semaphore::new(config.max_publishers)),
+            max_sessions: u32::try_from(config.max_sessions).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// The addresses that the relay listens on.
+    pub fn addrs(&self) -> Addrs {
+        self.addrs
+    }
+
+    /// Serves until `shutdown` resolves, then drains. Returns whether every viewer left within
+    /// the time for that.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
+        tokio::pin!(shutdown);
+        let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+        let mut renewal = tokio::time::interval(endpoint::RENEW_AFTER);
+        renewal.reset();
+        let mut next_shard = 0;
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                accepted = self.publishers.accept() => match accepted {
+                    Ok((stream, addr)) => self.admit(stream, addr, &mut next_shard),
+                    Err(error) => {
+                        // Out of descriptors, usually: others must leave before one can come.
+                        warn!(%error, "cannot accept a publisher");
+                        tokio::time::sleep(ACCEPT_BACKOFF).await;
+                    }
+                },
+                _ = sweep.tick() => {
+                    for name in self.shared.registry.sweep(clock::now_us()) {
+                        info!(stream = %name, "stream ended: its publisher did not return");
+                    }
+                }
+                _ = renewal.tick() => match self.shared.certificate.renew() {
+                    Ok(()) => info!("renewed the self-made certificate"),
+                    Err(error) => warn!(%error, "the self-made certificate could not be renewed"),
+                },
+            }
+        }
+        self.drain().await
+    }
+
+    fn admit(&self, stream: tokio::net::TcpStream, addr: SocketAddr, next_shard: &mut usize) {
+        let Ok(permit) = Arc::clone(&self.admitted).try_acquire_owned() else {
+            warn!(%addr, "refused a publisher: stream.max_publishers are connected");
+            return;
+        };
+        let shard = &self.shards[*next_shard % self.shards.len()];
+        *next_shard += 1;
+        match stream.into_std() {
+            Ok(stream) => {
+                if shard.publish((stream, addr, permit)).is_err() {
+                    warn!(%addr, "refused a publisher: the shard has too many on their way");
+                }
+            }
+            Err(error) => warn!(%addr, %error, "lost a publisher's connection"),
+        }
+    }
+
+    async fn drain(self) -> bool {
+        self.ready.store(false, Ordering::Relaxed);
+        drop(self.publishers);
+        info!("draining: viewers are told to go, streams end");
+        self.phase.send_replace(Phase::Draining);
+        self.shared.registry.end_all();
+        let deadline = tokio::time::Instant::now() + DRAIN_LIMIT;
+        let everyone = self.shared.sessions.acquire_many(self.max_sessions);
+        let gone = tokio::time::timeout_at(deadline, everyone).await.is_ok();
+        self.phase.send_replace(Phase::Stopped);
+        // The listener stops with the phase; its error would have been logged by it.
+        let _ = self.http.await;
+        if let Some(shards) = Arc::into_inner(self.shards) {
+            shards.into_iter().for_each(Shard::join);
+        }
+        match gone {
+            true => info!("stopped: everyone left in time"),
+            false => warn!(limit = ?DRAIN_LIMIT, "stopped: some viewers had to be cut"),
+        }
+        gone
+    }
+}
+
+fn bind<T: Bound>(
+    what: &'static str,
+    listener: Listener,
+    bind: impl Fn(SocketAddr) -> io::Result<T>,
+) -> Result<(T, SocketAddr), RelayError> {
+    let addr = match listener {
+        Listener::At(addr) => addr,
+        Listener::Anywhere(port) => SocketAddr::from(([0u16; 8], port)),
+    };
+    let bound = match bind(addr) {
+        Err(_) if matches!(listener, Listener::Anywhere(_)) && !has_ipv6() => {
+            bind(SocketAddr::from(([0, 0, 0, 0], addr.port())))
+        }
+        bound => bound,
+    };
+    let failed = |reason: io::Error| RelayError::Bind {
+        what,
+        addr,
+        remedy: remedy(what, &reason),
+        reason,
+    };
+    let bound = bound.map_err(failed)?;
+    let local = bound.local_addr().map_err(failed)?;
+    Ok((bound, local))
+}
+
+fn has_ipv6() -> bool {
+    net::tcp_listener(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0))).is_ok()
+}
+
+fn remedy(what: &str, reason: &io::Error) -> String {
+    let otherwise = format!("choose another address with --{what} ADDR");
+    if reason.kind() == io::ErrorKind::AddrInUse {
+        format!("stop the program that uses the port, or {otherwise}")
+    } else if reason.kind() == io::ErrorKind::PermissionDenied {
+        format!("ports below 1024 need privileges; {otherwise}")
+    } else {
+        otherwise
+    }
+}
+
+/// A socket that knows where it is.
+trait Bound {
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}
+
+impl Bound for std::net::TcpListener {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Self::local_addr(self)
+    }
+}
+
+impl Bound for Vec<std::net::UdpSocket> {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        let first = self.first().ok_or(io::ErrorKind::InvalidInput)?;
+        first.local_addr()
+    }
+}
+
+/// How often streams are looked at for the end of their linger time.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Pause after a failed accept.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// How long viewers have to receive what was published and to leave.
+const DRAIN_LIMIT: Duration = Duration::from_secs(3);

@@ -1,0 +1,205 @@
+//! One core: a thread, its runtime, its QUIC endpoint, its viewers and its share of the publishers.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use crate::endpoint::{self, Certificate};
+use crate::registry::Registry;
+use crate::sender::Fanout;
+use crate::{ingest, session};
+
+/// Where the relay is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Everything is served.
+    Running,
+    /// Nothing new is accepted; sessions are told to go.
+    Draining,
+    /// Connections are closed.
+    Stopped,
+}
+
+/// What the shards of a relay share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The streams.
+    pub registry: Registry,
+    /// The certificate.
+    pub certificate: Arc<Certificate>,
+    /// The relay's phase.
+    pub phase: watch::Receiver<Phase>,
+    /// The endpoint's limits.
+    pub endpoint: endpoint::Config,
+    /// The sessions' limits.
+    pub session: session::Config,
+    /// The publishers' limits.
+    pub ingest: ingest::Config,
+    /// Admits sessions, up to the relay's limit.
+    pub sessions: Arc<Semaphore>,
+    /// Connections refused because [`Shared::sessions`] was exhausted.
+    pub sessions_refused: AtomicU64,
+}
+
+/// What everything on one shard can reach.
+#[derive(Debug)]
+pub struct Context {
+    /// The shard's number.
+    pub shard: usize,
+    /// The shard's viewers.
+    pub fanout: Arc<Fanout>,
+    /// What all shards share.
+    pub shared: Arc<Shared>,
+}
+
+/// A publisher's connection on its way to a shard, with its place among the publishers.
+pub type Arrival = (TcpStream, SocketAddr, OwnedSemaphorePermit);
+
+/// A running shard.
+#[derive(Debug)]
+pub struct Shard {
+    publishers: mpsc::Sender<Arrival>,
+    connections: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl Shard {
+    /// Starts shard `number` on its socket, and waits until it serves.
+    pub fn start(number: u8, socket: UdpSocket, shared: &Arc<Shared>) -> io::Result<Self> {
+        let (publishers, arrivals) = mpsc::channel(PUBLISHERS_IN_TRANSIT);
+        let (ready, started) = std::sync::mpsc::sync_channel(1);
+        let connections = Arc::<AtomicU64>::default();
+        let context = Arc::new(Context {
+            shard: usize::from(number),
+            fanout: Arc::new(Fanout::new(usize::from(number))),
+            shared: Arc::clone(shared),
+        });
+        let counter = Arc::clone(&connections);
+        let thread = std::thread::Builder::new()
+            .name(format!("weir-shard-{number}"))
+            .spawn(move || run(&context, socket, arrivals, &counter, ready))?;
+        // Blocks the control thread for the moment that a runtime takes to start.
+        let ended = |_| Err(io::Error::other("the shard's thread ended"));
+        started.recv().unwrap_or_else(ended)?;
+        Ok(Self {
+            publishers,
+            connections,
+            thread,
+        })
+    }
+
+    /// Hands a publisher's connection to the shard; gives it back when too many are on their way.
+    pub fn publish(&self, arrival: Arrival) -> Result<(), Arrival> {
+        self.publishers
+            .try_send(arrival)
+            .map_err(mpsc::error::TrySendError::into_inner)
+    }
+
+    /// QUIC connections of the shard.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the shard has stopped.
+    pub fn join(self) {
+        // A shard that panicked has aborted the process in a release build; in a test it has
+        // printed its message.
+        let _ = self.thread.join();
+    }
+}
+
+fn run(
+    context: &Arc<Context>,
+    socket: UdpSocket,
+    arrivals: mpsc::Receiver<Arrival>,
+    connections: &AtomicU64,
+    ready: SyncSender<io::Result<()>>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let started = runtime.and_then(|runtime| {
+        let _guard = runtime.enter();
+        let shared = &context.shared;
+        let number = u8::try_from(context.shard).map_err(io::Error::other)?;
+        let endpoint = endpoint::server(socket, number, &shared.certificate, &shared.endpoint)?;
+        drop(_guard);
+        Ok((runtime, endpoint))
+    });
+    match started {
+        // The relay gave up waiting only if it failed itself.
+        Err(error) => drop(ready.send(Err(error))),
+        Ok((runtime, endpoint)) => {
+            drop(ready.send(Ok(())));
+            runtime.block_on(serve(context, endpoint, arrivals, connections));
+        }
+    }
+}
+
+async fn serve(
+    context: &Arc<Context>,
+    endpoint: quinn::Endpoint,
+    mut arrivals: mpsc::Receiver<Arrival>,
+    connections: &AtomicU64,
+) {
+    let mut phase = context.shared.phase.clone();
+    let mut tasks = JoinSet::new();
+    let mut count = tokio::time::interval(COUNT_INTERVAL);
+    loop {
+        tokio::select! {
+            Some(incoming) = endpoint.accept() => accept(context, incoming, &mut tasks),
+            Some((stream, addr, permit)) = arrivals.recv() => {
+                let context = Arc::clone(context);
+                tasks.spawn(async move {
+                    ingest::serve(&context, stream, addr).await;
+                    drop(permit);
+                });
+            }
+            Some(_) = tasks.join_next() => {}
+            _ = count.tick() => {
+                connections.store(endpoint.open_connections() as u64, Ordering::Relaxed);
+            }
+            stopped = phase.wait_for(|phase| *phase == Phase::Stopped) => {
+                debug!(shard = context.shard, relay_gone = stopped.is_err(), "stopping");
+                break;
+            }
+        }
+    }
+    tasks.shutdown().await;
+    endpoint.close(0u32.into(), b"the relay has stopped");
+    // Lets the close frames leave; a peer that does not answer is not waited for.
+    let _ = tokio::time::timeout(CLOSE_GRACE, endpoint.wait_idle()).await;
+}
+
+fn accept(context: &Arc<Context>, incoming: quinn::Incoming, tasks: &mut JoinSet<()>) {
+    let shared = &context.shared;
+    if *shared.phase.borrow() != Phase::Running {
+        return incoming.refuse();
+    }
+    let Ok(permit) = Arc::clone(&shared.sessions).try_acquire_owned() else {
+        shared.sessions_refused.fetch_add(1, Ordering::Relaxed);
+        return incoming.refuse();
+    };
+    let context = Arc::clone(context);
+    tasks.spawn(async move {
+        session::serve(&context, incoming).await;
+        drop(permit);
+    });
+}
+
+/// Publishers' connections between the acceptor and the shard.
+const PUBLISHERS_IN_TRANSIT: usize = 64;
+
+/// How often the number of connections is noted for the API.
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long close frames may take to leave.
+const CLOSE_GRACE: Duration = Duration::from_millis(300);
