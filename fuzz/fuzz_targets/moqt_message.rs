@@ -1,0 +1,4 @@
+//! See `weir_fuzz::moqt_message`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| weir_fuzz::moqt_message(data));
