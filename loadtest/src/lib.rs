@@ -1,1 +1,6 @@
 //! Weir's load tester and impairment proxy.
+//!
+//! [`impair`] makes a network worse on purpose, repeatably.
+
+pub mod clock;
+pub mod impair;
