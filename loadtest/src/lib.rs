@@ -2,5 +2,7 @@
 //!
 //! [`impair`] makes a network worse on purpose, repeatably.
 
+pub mod cli;
 pub mod clock;
 pub mod impair;
+pub mod units;

@@ -1,3 +1,7 @@
 //! The `weir-loadtest` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    weir_loadtest::cli::main()
+}
