@@ -1,0 +1,105 @@
+//! What a viewer received, frame by frame; pure.
+
+use std::ops::Range;
+
+/// The highest frame number that is believed: four days at 30 frames/s, 1.3 MB of memory a viewer.
+const MAX_INDEX: u64 = 10_000_000;
+
+/// What one viewer received.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    /// A bit a frame.
+    received: Vec<u64>,
+    /// Frames whose bytes were not those that were sent.
+    pub(super) corrupt: u64,
+    /// Frames received again.
+    pub(super) duplicates: u64,
+    /// Objects that came behind a later one of their stream.
+    pub(super) misordered: u64,
+    /// Places in a stream where object ids are missing.
+    pub(super) gaps: u64,
+    /// Streams that ended other than by their end: reset, or cut inside an object.
+    pub(super) streams_broken: u64,
+    /// From the start of the connection to the first whole frame.
+    pub(super) first_frame_us: Option<u64>,
+}
+
+impl Tally {
+    /// Notes frame `index`.
+    pub(super) fn on_frame(&mut self, index: u64) {
+        if index > MAX_INDEX {
+            self.corrupt += 1;
+            return;
+        }
+        let (word, bit) = ((index / 64) as usize, 1 << (index % 64));
+        if self.received.len() <= word {
+            self.received.resize(word + 1, 0);
+        }
+        if let Some(word) = self.received.get_mut(word) {
+            self.duplicates += u64::from(*word & bit != 0);
+            *word |= bit;
+        }
+    }
+
+    /// How many frames of `range` were not received.
+    pub(super) fn missing(&self, range: Range<u64>) -> u64 {
+        range.filter(|index| !self.has(*index)).count() as u64
+    }
+
+    fn has(&self, index: u64) -> bool {
+        let word = self.received.get((index / 64) as usize);
+        word.is_some_and(|word| word & 1 << (index % 64) != 0)
+    }
+}
+
+/// The order of the objects of one stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct StreamOrder {
+    /// Object id and frame number of the last object.
+    last: Option<(u64, u64)>,
+}
+
+impl StreamOrder {
+    /// Notes the stream's next object, which is frame `index`.
+    pub(super) fn on_object(&mut self, id: u64, index: u64, tally: &mut Tally) {
+        match self.last.replace((id, index)) {
+            Some((last_id, last_index)) => {
+                tally.misordered += u64::from(index <= last_index);
+                tally.gaps += u64::from(id != last_id + 1);
+            }
+            None => tally.gaps += u64::from(id != 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_frames_are_counted_within_the_range_only() {
+        let mut tally = Tally::default();
+        for index in [3, 4, 6, 70, 4] {
+            tally.on_frame(index);
+        }
+        assert_eq!(tally.missing(3..7), 1);
+        assert_eq!(tally.missing(0..3), 3);
+        assert_eq!(tally.missing(60..80), 19);
+        assert_eq!(tally.missing(1_000..1_002), 2);
+        assert_eq!((tally.duplicates, tally.corrupt), (1, 0));
+        tally.on_frame(u64::MAX);
+        assert_eq!(tally.corrupt, 1);
+    }
+
+    #[test]
+    fn gaps_and_disorder_of_a_stream_are_told_apart() {
+        let mut tally = Tally::default();
+        let mut order = StreamOrder::default();
+        for (id, index) in [(0, 60), (1, 61), (3, 63), (4, 62)] {
+            order.on_object(id, index, &mut tally);
+        }
+        assert_eq!((tally.gaps, tally.misordered), (1, 1));
+        StreamOrder::default().on_object(5, 125, &mut tally);
+        assert_eq!(tally.gaps, 2);
+    }
+}
