@@ -1,6 +1,7 @@
 //! The command line: arguments to library calls, results to text and exit codes.
 
 mod impair;
+mod run;
 
 use std::{
     io::{self, Write},
@@ -26,7 +27,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Forward TCP and UDP through a bad network: delay, jitter, loss, reorder, rate, blackholes
-    Impair(impair::ImpairArgs),
+    Impair(Box<impair::ImpairArgs>),
+    /// Publish one stream, watch it many times, and report what that cost the relay
+    Run(run::RunArgs),
 }
 
 /// Runs the command line of this process.
@@ -36,7 +39,8 @@ pub fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let result = match command {
-        Command::Impair(args) => impair::run(args),
+        Command::Impair(args) => impair::run(&args),
+        Command::Run(args) => run::run(&args),
     };
     result.unwrap_or_else(|error| {
         // Nowhere is left to report to when standard error is gone.

@@ -149,7 +149,7 @@ impl ImpairArgs {
 /// [`Impairment::udp`] or [`Impairment::tcp`].
 type Start = fn(SocketAddr, SocketAddr, LinkConfig, LinkConfig, u64) -> io::Result<Proxy>;
 
-pub(super) fn run(args: ImpairArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &ImpairArgs) -> anyhow::Result<ExitCode> {
     let proxies = args.start()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
