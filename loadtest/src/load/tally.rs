@@ -18,6 +18,9 @@ pub(super) struct Tally {
     pub(super) misordered: u64,
     /// Places in a stream where object ids are missing.
     pub(super) gaps: u64,
+    /// The group that the viewer joined: its first objects may be missing, since a subscription
+    /// begins with what is published after it.
+    joined_group: Option<u64>,
     /// Streams that ended other than by their end: reset, or cut inside an object.
     pub(super) streams_broken: u64,
     /// From the start of the connection to the first whole frame.
@@ -53,21 +56,28 @@ impl Tally {
 }
 
 /// The order of the objects of one stream.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct StreamOrder {
+    group: u64,
     /// Object id and frame number of the last object.
     last: Option<(u64, u64)>,
 }
 
 impl StreamOrder {
+    /// A stream of which only the header has arrived.
+    pub(super) fn new(group: u64) -> Self {
+        Self { group, last: None }
+    }
+
     /// Notes the stream's next object, which is frame `index`.
     pub(super) fn on_object(&mut self, id: u64, index: u64, tally: &mut Tally) {
+        let joined = *tally.joined_group.get_or_insert(self.group);
         match self.last.replace((id, index)) {
             Some((last_id, last_index)) => {
                 tally.misordered += u64::from(index <= last_index);
                 tally.gaps += u64::from(id != last_id + 1);
             }
-            None => tally.gaps += u64::from(id != 0),
+            None => tally.gaps += u64::from(id != 0 && self.group > joined),
         }
     }
 }
@@ -94,12 +104,19 @@ mod tests {
     #[test]
     fn gaps_and_disorder_of_a_stream_are_told_apart() {
         let mut tally = Tally::default();
-        let mut order = StreamOrder::default();
+        let mut order = StreamOrder::new(8);
         for (id, index) in [(0, 60), (1, 61), (3, 63), (4, 62)] {
             order.on_object(id, index, &mut tally);
         }
         assert_eq!((tally.gaps, tally.misordered), (1, 1));
-        StreamOrder::default().on_object(5, 125, &mut tally);
-        assert_eq!(tally.gaps, 2);
+    }
+
+    #[test]
+    fn only_the_group_that_was_joined_may_begin_in_its_middle() {
+        let mut tally = Tally::default();
+        for (group, id, gaps) in [(8, 5, 0), (9, 0, 0), (7, 59, 0), (10, 1, 1)] {
+            StreamOrder::new(group).on_object(id, 60 * group + id, &mut tally);
+            assert_eq!(tally.gaps, gaps, "group {group}");
+        }
     }
 }

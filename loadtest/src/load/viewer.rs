@@ -217,7 +217,7 @@ impl Viewer {
     /// Reads a stream to its end; `None` when it ends otherwise or makes no sense.
     async fn read(&self, mut stream: RecvStream) -> Option<()> {
         let mut reader = SubgroupReader::new();
-        let mut order = StreamOrder::default();
+        let mut order = None;
         // The stream's first bytes, until they tell its kind.
         let mut head = Some(BytesMut::new());
         while let Some(chunk) = stream.read_chunk(usize::MAX, true).await.ok()? {
@@ -243,16 +243,22 @@ impl Viewer {
         reader.finish().ok()
     }
 
-    fn on_event(&self, event: SubgroupEvent, order: &mut StreamOrder) {
-        let SubgroupEvent::Object {
-            id,
-            status: ObjectStatus::Normal,
-            payload,
-            ..
-        } = event
-        else {
-            return;
+    fn on_event(&self, event: SubgroupEvent, order: &mut Option<StreamOrder>) {
+        let (id, status, payload) = match event {
+            SubgroupEvent::Header(header) => {
+                *order = Some(StreamOrder::new(header.group));
+                return;
+            }
+            SubgroupEvent::Object {
+                id,
+                status,
+                payload,
+                ..
+            } => (id, status, payload),
         };
+        if status != ObjectStatus::Normal {
+            return;
+        }
         self.audience
             .bytes
             .fetch_add(payload.len() as u64, Ordering::Relaxed);
@@ -263,7 +269,9 @@ impl Viewer {
             return;
         };
         tally.on_frame(stamp.index);
-        order.on_object(id, stamp.index, &mut tally);
+        if let Some(order) = order {
+            order.on_object(id, stamp.index, &mut tally);
+        }
         tally
             .first_frame_us
             .get_or_insert_with(|| self.clock.now_us());
