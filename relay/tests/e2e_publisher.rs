@@ -4,12 +4,13 @@
 #[path = "support/support.rs"]
 mod support;
 
+use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{Publisher, Source, Track, Weir, push, recipes, sleep, wait_for};
+use support::{Publisher, Scratch, Source, Track, Weir, push, recipes, sleep, wait_for};
 
 /// Longer than any pull here takes.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -36,10 +37,10 @@ fn a_viewer_goes_on_when_the_publisher_returns() {
     drop(first);
     wait_for("the relay to notice", LIMIT, || {
         let stream = relay.stream("live/cam").ok_or("the stream is gone")?;
-        if stream["state"] == "live" {
-            Err(stream.to_string())
-        } else {
+        if stream["state"] == "lingering" {
             Ok(())
+        } else {
+            Err(stream.to_string())
         }
     });
     let _second = source.push(&url);
@@ -88,12 +89,16 @@ fn a_second_publisher_takes_over_while_the_first_is_still_connected() {
 
 #[test]
 fn a_stream_ends_for_its_viewers_when_nobody_returns() {
-    let relay = Weir::start();
+    let file = Scratch::new("linger.toml");
+    fs::write(file.path(), "[stream]\nlinger_ms = 2000\n").unwrap();
+    let relay = Weir::start_with(&["--config", file.path().to_str().unwrap()]);
     let (source, first) = push(&recipes::PLAIN, &relay.rtmp_url("live/cam"));
     relay.wait_live("live/cam", &["video", "audio"]);
     let mut pull = relay.pull(&relay.moqt_url("live/cam"), "120s");
     pull.wait_flowing();
     drop(first);
+    sleep(Duration::from_secs(1));
+    assert!(pull.process.is_running(), "the publisher may still return");
     pull.end(LIMIT);
     pull.media().assert_part_of(&source.media(), source.gop);
     assert!(relay.stream("live/cam").is_none(), "it is withdrawn");
