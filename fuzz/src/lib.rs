@@ -10,20 +10,17 @@ mod rtmp;
 
 pub use codec::codec;
 pub use flv::flv;
+pub use moqt::{fetch_stream, moqt_message, msf_catalog, subgroup};
 pub use rtmp::{amf0, chunk, handshake, rtmp_session};
 
 /// A target's name, which is also its corpus's, and its body.
 pub type Target = (&'static str, fn(&[u8]));
+
 /// Every target.
 pub const TARGETS: &[Target] = &[
     ("amf0", amf0),
     ("chunk", chunk),
     ("codec", codec),
-pub use moqt::{fetch_stream, moqt_message, msf_catalog, subgroup};
-/// Panics when something is wrong with what becomes of the bytes.
-pub type Target = fn(&[u8]);
-/// Every target with the name of its corpus.
-pub const TARGETS: &[(&str, Target)] = &[
     ("fetch_stream", fetch_stream),
     ("flv", flv),
     ("handshake", handshake),
