@@ -320,8 +320,18 @@ mod tests {
         let told = Config::new(&Options::default(), &file).unwrap();
         let silent = config("").unwrap();
         assert_eq!(
-            format!("{:?}", (told.registry, told.session, told.endpoint.idle_timeout)),
-            format!("{:?}", (silent.registry, silent.session, silent.endpoint.idle_timeout)),
+            format!(
+                "{:?}",
+                (told.registry, told.session, told.endpoint.idle_timeout)
+            ),
+            format!(
+                "{:?}",
+                (
+                    silent.registry,
+                    silent.session,
+                    silent.endpoint.idle_timeout
+                )
+            ),
         );
         assert_eq!(told.max_sessions, silent.max_sessions);
         assert_eq!(told.max_publishers, silent.max_publishers);

@@ -76,11 +76,11 @@ pub async fn serve(context: &Context, stream: TcpStream, addr: SocketAddr) {
     };
     let result = connection.run().await;
     let stream = connection.packager.take().map(|packager| packager.name());
-    let stream = stream.as_deref().unwrap_or("-");
-    match result {
-        Ok(()) => info!(%addr, stream, "publisher left"),
-        Err(error) if stream == "-" => info!(%addr, %error, "refused an RTMP peer"),
-        Err(error) => warn!(%addr, stream, %error, "publisher lost"),
+    match (result, stream) {
+        (Ok(()), Some(stream)) => info!(%addr, stream, "publisher left"),
+        (Ok(()), None) => debug!(%addr, "connection closed"),
+        (Err(error), Some(stream)) => warn!(%addr, stream, %error, "publisher lost"),
+        (Err(error), None) => info!(%addr, %error, "refused an RTMP peer"),
     }
 }
 
@@ -264,7 +264,8 @@ impl<'a> Connection<'a> {
         if let IngestError::Package(PackageError::Push(PushError::Superseded)) = error {
             return self.end(UnpublishReason::TakenOver).await;
         }
-        self.end(UnpublishReason::Rejected(error.to_string())).await?;
+        self.end(UnpublishReason::Rejected(error.to_string()))
+            .await?;
         Err(IngestError::Refused(error.to_string()))
     }
 

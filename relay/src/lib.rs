@@ -1,4 +1,72 @@
 //! Weir: a live media relay. RTMP in, Media over QUIC out, and where the latency went.
+//!
+//! # The way of a frame
+//!
+//! ```text
+//!  OBS ─TCP─► ingest ─────────► track ring ──────────► subscription ─────► quinn stream ─► UDP
+//!             RTMP chunks are    groups of shared       one cursor a        the same Bytes
+//!             copied once, into  objects (Bytes),       viewer; decides     written to every
+//!             the object's own   one writer,            next / skip /       viewer, no encode,
+//!             allocation         many readers           wait                no copy
+//!               │                   │                      │                    │
+//!               └──── ingest ───────┴─────── queue ────────┴────── send ────────┘   latency stages
+//! ```
+//!
+//! One allocation an object. The length of an RTMP message is known before its first byte, so the
+//! chunk reader copies the payload straight behind room for the object's header; when the message
+//! is complete the header is written backwards into that room (`protocol::body`,
+//! `ingest::packager`). From there on the object is a reference count. A viewer costs no encoding,
+//! no allocation and no copy until quinn builds the encrypted packet.
+//!
+//! # Threads
+//!
+//! ```text
+//!  control runtime              shard 0              shard 1            one thread each:
+//!  ┌─────────────────────┐      ┌───────────────┐    ┌───────────────┐  a current-thread runtime,
+//!  │ accept publishers ──┼─────►│ ingest        │    │ ingest        │  a UDP socket of one
+//!  │ HTTP, metrics       │      │ sessions      │    │ sessions      │  SO_REUSEPORT group,
+//!  │ sweep, certificate  │      │ pump a track  │    │ pump a track  │  a quinn endpoint
+//!  └─────────┬───────────┘      └──────┬────────┘    └──────┬────────┘
+//!            └───────── registry ── streams ── rings ───────┘            all that is shared
+//! ```
+//!
+//! A packet reaches the shard that its connection ID names ([`net`]). A published object wakes a
+//! [pump](sender) once a shard and track, which walks its viewers. Ingest waits for a reader at
+//! most as long as the reader clones one object's handle ([`ring`]).
+//!
+//! # Rooms
+//!
+//! | room | role |
+//! |---|---|
+//! | [`cli`] | arguments → configuration → relay; one file a subcommand |
+//! | [`config`] | flags, environment and file into one checked object |
+//! | [`relay`] | assembly: bind everything, start, drain; the only file that knows all the others |
+//! | [`shard`] | one core: runtime, endpoint, its sessions and publishers |
+//! | [`ingest`] | RTMP socket ↔ `protocol::rtmp` ↔ the writing side of a stream |
+//! | [`endpoint`] | quinn endpoint: TLS, ALPN, transport limits, connection IDs that name the shard |
+//! | [`session`] | a QUIC connection ↔ MoQT requests |
+//! | [`sender`] | the fan-out: policies' actions → subgroup streams |
+//! | [`subscription`] | what a viewer is sent next; pure |
+//! | [`stream`] | one live stream: tracks, publisher's life cycle, takeover and linger |
+//! | [`registry`] | name → stream; the news that a name came or went |
+//! | [`ring`] | the track ring: one writer, many mirrors, the newest group whole |
+//! | [`stats`] | stages, recorders, windows, snapshots; pure |
+//! | [`http`] | control listener: API, metrics, page |
+//! | [`net`] | every socket option |
+//! | [`clock`] | the only reader of a clock |
+//!
+//! Imports go one way: `cli → relay → shard → {ingest, session → sender}, http → {stream,
+//! registry, subscription, stats} → ring → protocol`. Ingest and the MoQT side never import each
+//! other; quinn appears in endpoint, session and sender only (and in the client of `weir pull`),
+//! socket2 in net, axum in http. `tests/tidy.rs` checks this.
+//!
+//! # What is not here, and where it would go
+//!
+//! - Publishers over MoQT, upstream relays: a writer of a [`stream::Stream`] beside `ingest`, in
+//!   `session` (PUBLISH, PUBLISH_NAMESPACE); the ring and the fan-out know nothing of RTMP.
+//! - Namespace discovery: `session::request`, fed by [`registry::Registry::changes`].
+//! - Other drafts: `protocol::moqt::version`. Other catalogs: `protocol::catalog`, and tracks that
+//!   `ingest::packager` writes beside the three it has.
 
 pub mod cli;
 pub mod clock;

@@ -146,16 +146,16 @@ mod steering {
             k,
         };
         [
-            op(LOAD, 0, 0, 0),              // 0: first byte
-            op(IF_SET, 2, 0, 0x80),         // 1: long header → 4
-            op(LOAD, 0, 0, 1),              // 2: short header: the ID's first byte
-            op(JUMP, 0, 0, 3),              // 3: → 7
-            op(AND, 0, 0, 0x30),            // 4: packet type
-            op(IF_EQUAL, 0, 3, 0x20),       // 5: not Handshake → 9
-            op(LOAD, 0, 0, 6),              // 6: the ID's first byte
-            op(IF_AT_LEAST, 1, 0, shards),  // 7: no such shard → 9
-            op(RETURN_A, 0, 0, 0),          // 8
-            op(RETURN_K, 0, 0, u32::MAX),   // 9: hash
+            op(LOAD, 0, 0, 0),             // 0: first byte
+            op(IF_SET, 2, 0, 0x80),        // 1: long header → 4
+            op(LOAD, 0, 0, 1),             // 2: short header: the ID's first byte
+            op(JUMP, 0, 0, 3),             // 3: → 7
+            op(AND, 0, 0, 0x30),           // 4: packet type
+            op(IF_EQUAL, 0, 3, 0x20),      // 5: not Handshake → 9
+            op(LOAD, 0, 0, 6),             // 6: the ID's first byte
+            op(IF_AT_LEAST, 1, 0, shards), // 7: no such shard → 9
+            op(RETURN_A, 0, 0, 0),         // 8
+            op(RETURN_K, 0, 0, u32::MAX),  // 9: hash
         ]
     }
 }

@@ -39,7 +39,8 @@ pub const MAX_SEND_WINDOW: u64 = 8 << 20;
 /// The send window for a congestion window of `cwnd` bytes: twice it, so that the window is never
 /// what limits the rate, within the bounds.
 pub fn send_window(cwnd: u64) -> u64 {
-    cwnd.saturating_mul(2).clamp(MIN_SEND_WINDOW, MAX_SEND_WINDOW)
+    cwnd.saturating_mul(2)
+        .clamp(MIN_SEND_WINDOW, MAX_SEND_WINDOW)
 }
 
 /// The pumps of one shard, by track.

@@ -11,7 +11,6 @@ mod subscribe;
 mod viewer;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -115,10 +114,6 @@ impl Session {
         })
     }
 
-    fn addr(&self) -> SocketAddr {
-        self.connection.remote_address()
-    }
-
     fn config(&self) -> &Config {
         &self.context.shared.session
     }
@@ -162,7 +157,9 @@ async fn establish(incoming: quinn::Incoming) -> Result<(wt::Session, Version), 
         let offered = request.protocols.join(", ");
         // The peer hears the status; what it offered is worth a line here.
         let _ = request.reject(http::StatusCode::BAD_REQUEST).await;
-        return Err(format!("WebTransport without a draft that we speak: [{offered}]"));
+        return Err(format!(
+            "WebTransport without a draft that we speak: [{offered}]"
+        ));
     };
     let response = wt::proto::ConnectResponse::OK.with_protocol(version.alpn());
     let session = request.respond(response).await;

@@ -179,7 +179,10 @@ impl Subscription {
     /// The newest group, when the object that was complete at `complete_us` in group `id` is
     /// further behind the newest object than the limit, and there is a newer group to go to.
     fn too_far(&self, groups: &VecDeque<Group>, id: u64, complete_us: u64) -> Option<u64> {
-        let newest = groups.iter().rev().find(|group| !group.objects.is_empty())?;
+        let newest = groups
+            .iter()
+            .rev()
+            .find(|group| !group.objects.is_empty())?;
         let behind_us = newest.newest_us().saturating_sub(complete_us);
         let in_range = self.options.end_group.is_none_or(|end| newest.id <= end);
         (newest.id > id && in_range && behind_us > self.options.behind_limit_us)
@@ -253,7 +256,11 @@ impl Subscription {
 
 fn find(groups: &VecDeque<Group>, id: u64) -> Option<&Group> {
     // Nearly every viewer is in the newest group.
-    groups.iter().rev().find(|group| group.id <= id).filter(|group| group.id == id)
+    groups
+        .iter()
+        .rev()
+        .find(|group| group.id <= id)
+        .filter(|group| group.id == id)
 }
 
 fn first_at(groups: &VecDeque<Group>, id: u64) -> usize {
@@ -265,7 +272,9 @@ fn start_index(group: &Group, from: Location) -> usize {
     if group.id > from.group {
         return 0;
     }
-    group.objects.partition_point(|object| object.id < from.object)
+    group
+        .objects
+        .partition_point(|object| object.id < from.object)
 }
 
 /// Objects known from `index` in group `from` up to, and without, group `to`.

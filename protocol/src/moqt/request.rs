@@ -79,7 +79,10 @@ impl RequestIds {
     pub fn peer_next(&self) -> u64 {
         let parity = self.side.peer().parity();
         self.newest.map_or(parity, |newest| {
-            newest.saturating_add(1).saturating_mul(2).saturating_add(parity)
+            newest
+                .saturating_add(1)
+                .saturating_mul(2)
+                .saturating_add(parity)
         })
     }
 

@@ -120,7 +120,9 @@ async fn copy(
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let advice = "give a whole number with its unit: 500ms, 10s, 5m or 1h";
     let number: u64 = number.parse().map_err(|_| advice.to_owned())?;

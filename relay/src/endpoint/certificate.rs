@@ -50,18 +50,17 @@ pub enum CertificateError {
 impl Certificate {
     /// Reads a certificate chain and its private key from PEM files.
     pub fn from_files(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
-        let file = |path: &Path, what, error: rustls::pki_types::pem::Error| {
-            CertificateError::File {
+        let file =
+            |path: &Path, what, error: rustls::pki_types::pem::Error| CertificateError::File {
                 path: path.display().to_string(),
                 what,
                 reason: error.to_string(),
-            }
-        };
+            };
         let certificates = CertificateDer::pem_file_iter(chain)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| file(chain, "certificate", error))?;
-        let private = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| file(key, "private key", error))?;
+        let private =
+            PrivateKeyDer::from_pem_file(key).map_err(|error| file(key, "private key", error))?;
         if certificates.is_empty() {
             let none = rustls::pki_types::pem::Error::NoItemsFound;
             return Err(file(chain, "certificate", none));
@@ -235,7 +234,11 @@ mod tests {
         let certificate = Certificate::self_made().unwrap();
         let first = certificate.sha256();
         assert_eq!(first.len(), 64);
-        assert!(first.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
+        assert!(
+            first
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        );
         certificate.renew().unwrap();
         assert_ne!(certificate.sha256(), first);
     }
@@ -244,6 +247,9 @@ mod tests {
     fn missing_file_is_named() {
         let missing = Path::new("/nonexistent/cert.pem");
         let error = Certificate::from_files(missing, missing).unwrap_err();
-        assert!(error.to_string().contains("/nonexistent/cert.pem"), "{error}");
+        assert!(
+            error.to_string().contains("/nonexistent/cert.pem"),
+            "{error}"
+        );
     }
 }

@@ -36,7 +36,10 @@ pub(super) enum PackageError {
     #[error("{codec} configuration: {error}")]
     Config { codec: String, error: codec::Error },
     #[error("a frame of {codec} is malformed: {error}")]
-    Frame { codec: VideoCodec, error: codec::Error },
+    Frame {
+        codec: VideoCodec,
+        error: codec::Error,
+    },
     #[error(transparent)]
     Push(#[from] PushError),
     #[error("{0} {1} messages came before their configuration")]
@@ -175,7 +178,9 @@ impl Packager {
             // Frames of the old configuration that still come cannot be decoded with the new.
             video.next_object = None;
         } else {
-            let track = self.publisher.track("video", media_track(VIDEO_PRIORITY, true));
+            let track = self
+                .publisher
+                .track("video", media_track(VIDEO_PRIORITY, true));
             self.video = Some(Video {
                 track,
                 codec,
@@ -196,7 +201,9 @@ impl Packager {
         let malformed = |error| PackageError::Frame { codec, error };
         if frame.key {
             let known = video.info.size;
-            let learned = video.info.learn_from_key_frame(codec, frame.body.as_slice());
+            let learned = video
+                .info
+                .learn_from_key_frame(codec, frame.body.as_slice());
             learned.map_err(malformed)?;
             self.description.changed |= video.info.size != known;
         } else if video.next_object.is_none() {
@@ -286,7 +293,9 @@ impl Packager {
             audio.group = None;
         } else {
             let first = self.video.is_none();
-            let track = self.publisher.track("audio", media_track(AUDIO_PRIORITY, first));
+            let track = self
+                .publisher
+                .track("audio", media_track(AUDIO_PRIORITY, first));
             self.audio = Some(Audio {
                 track,
                 codec,
@@ -353,8 +362,14 @@ impl Packager {
         if !std::mem::take(&mut self.description.changed) {
             return Ok(());
         }
-        let video = self.video.as_ref().map(|video| (&video.info, &video.config));
-        let audio = self.audio.as_ref().map(|audio| (&audio.info, &audio.config));
+        let video = self
+            .video
+            .as_ref()
+            .map(|video| (&video.info, &video.config));
+        let audio = self
+            .audio
+            .as_ref()
+            .map(|audio| (&audio.info, &audio.config));
         let json = self.description.catalog(video, audio);
         self.publisher.describe(Description::tracks(video, audio));
         let body = Body::copy_from(MEDIA_ROOM, &json);
@@ -388,7 +403,10 @@ impl Unusable {
 
     fn check(count: u32, kind: &'static str) -> Result<(), PackageError> {
         if count == 1 {
-            warn!(kind, "frames come before their configuration and are dropped");
+            warn!(
+                kind,
+                "frames come before their configuration and are dropped"
+            );
         }
         match count > UNUSABLE_LIMIT {
             true => Err(PackageError::NoConfig(count, kind)),

@@ -33,7 +33,11 @@ impl View {
             started_us,
         } = self;
         let shards = Arc::downgrade(&shards);
-        let (all, one, process) = (Arc::clone(&shared), Arc::clone(&shared), Arc::clone(&shared));
+        let (all, one, process) = (
+            Arc::clone(&shared),
+            Arc::clone(&shared),
+            Arc::clone(&shared),
+        );
         http::Context {
             streams: Arc::new(move || {
                 let streams = all.registry.streams();
@@ -67,7 +71,11 @@ fn process_snapshot(
     shard_connections: Vec<u64>,
 ) -> ProcessSnapshot {
     let uptime_us = clock::now_us().saturating_sub(started_us);
-    let listeners = [("rtmp", addrs.rtmp), ("quic", addrs.quic), ("http", addrs.http)];
+    let listeners = [
+        ("rtmp", addrs.rtmp),
+        ("quic", addrs.quic),
+        ("http", addrs.http),
+    ];
     let streams = shared.registry.streams();
     let live = |stream: &&Arc<Stream>| stream.presence() == Presence::Live;
     let refused = shared.sessions_refused.load(Ordering::Relaxed);

@@ -116,10 +116,7 @@ fn older_writer_is_refused_after_a_takeover_and_ids_go_on_upward() {
 #[test]
 fn a_group_without_end_is_refused() {
     let ring = Ring::new(small());
-    assert_eq!(
-        ring.push(WRITER, object(0, 1, 1)),
-        Err(PushError::NoGroup)
-    );
+    assert_eq!(ring.push(WRITER, object(0, 1, 1)), Err(PushError::NoGroup));
     ring.begin_group(WRITER, 0).unwrap();
     for id in 0..4 {
         ring.push(WRITER, object(id, 1, 1)).unwrap();

@@ -82,7 +82,7 @@ pub(super) enum Flow {
 type Opening = Pin<Box<dyn Future<Output = Result<SendStream, SessionError>> + Send>>;
 
 /// One viewer of one track.
-pub struct Viewer {
+pub(super) struct Viewer {
     id: u64,
     connection: Arc<Session>,
     legacy: bool,
@@ -204,7 +204,9 @@ impl Viewer {
                     }
                     match self.poll_write() {
                         Poll::Ready(Ok(())) => self.on_written(now_us, recorder),
-                        Poll::Ready(Err(WriteError::Stopped(_))) => self.on_stopped(reader, recorder),
+                        Poll::Ready(Err(WriteError::Stopped(_))) => {
+                            self.on_stopped(reader, recorder)
+                        }
                         Poll::Ready(Err(_)) => return Flow::Over,
                         Poll::Pending => return Flow::Waiting,
                     }

@@ -115,7 +115,13 @@ impl Sender {
             timeout_ms: GOAWAY_TIMEOUT_MS,
             request_id: (session.version == Version::Draft18).then_some(next),
         };
-        let _ = send(&mut self.stream, session.version, StreamRole::Control, goaway).await;
+        let _ = send(
+            &mut self.stream,
+            session.version,
+            StreamRole::Control,
+            goaway,
+        )
+        .await;
     }
 }
 

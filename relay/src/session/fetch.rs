@@ -95,7 +95,9 @@ async fn plan(session: &Session, message: &Fetch) -> Result<Plan, RequestError> 
                 },
             };
             if *start > largest || *start > end {
-                return Err(range("the range begins after its end or after the newest object"));
+                return Err(range(
+                    "the range begins after its end or after the newest object",
+                ));
             }
             Ok(Plan {
                 start: *start,

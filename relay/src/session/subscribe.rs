@@ -290,13 +290,20 @@ fn allowed(
         let reason = "this relay does not filter by ranges (MAX_FILTER_RANGES is 0)";
         return Err(RequestError::new(RequestErrorCode::InvalidFilter, reason));
     }
-    let duplicate = session.joinable.lock().values().any(|joinable| match joinable {
-        Joinable::Granted(granted) => Arc::ptr_eq(&granted.track, &found.1),
-        Joinable::Pending => false,
-    });
+    let duplicate = session
+        .joinable
+        .lock()
+        .values()
+        .any(|joinable| match joinable {
+            Joinable::Granted(granted) => Arc::ptr_eq(&granted.track, &found.1),
+            Joinable::Pending => false,
+        });
     if session.version == Version::Draft18 && duplicate {
         let reason = "this session subscribes to the track already";
-        return Err(RequestError::new(RequestErrorCode::DuplicateSubscription, reason));
+        return Err(RequestError::new(
+            RequestErrorCode::DuplicateSubscription,
+            reason,
+        ));
     }
     Ok(found)
 }

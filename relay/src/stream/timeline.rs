@@ -4,7 +4,7 @@
 /// timeline that a player can follow.
 ///
 /// Within a publisher's time differences are kept exactly. A new publisher, or a jump of more than
-/// [`JUMP_US`] against the wall clock, is placed where the timeline would be by now.
+/// `JUMP_US` against the wall clock, is placed where the timeline would be by now.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     /// Added to the publisher's time.
@@ -40,7 +40,10 @@ impl Timeline {
             false => mapped_us,
         };
         let media_us = u64::try_from(mapped_us).unwrap_or(0);
-        if self.newest.is_none_or(|(newest_us, _)| media_us >= newest_us) {
+        if self
+            .newest
+            .is_none_or(|(newest_us, _)| media_us >= newest_us)
+        {
             self.newest = Some((media_us, now_us));
         }
         media_us
@@ -48,11 +51,11 @@ impl Timeline {
 }
 
 /// Where a stream's media time begins, in microseconds.
-pub const ORIGIN_US: u64 = 1_000_000;
+const ORIGIN_US: u64 = 1_000_000;
 
 /// A difference between media time and wall clock that is a jump and not drift, in microseconds:
 /// more than the longest burst that encoders send after a stall of their uplink.
-pub const JUMP_US: u64 = 30_000_000;
+const JUMP_US: u64 = 30_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -65,7 +68,11 @@ mod tests {
         let mut timeline = Timeline::default();
         let start = timeline.map(500_000, SECOND);
         assert_eq!(start, ORIGIN_US);
-        for (timestamp_us, now_us) in [(533_000, SECOND), (521_000, 2 * SECOND), (567_000, 3 * SECOND)] {
+        for (timestamp_us, now_us) in [
+            (533_000, SECOND),
+            (521_000, 2 * SECOND),
+            (567_000, 3 * SECOND),
+        ] {
             let mapped = timeline.map(timestamp_us, now_us);
             assert_eq!(mapped - start, timestamp_us - 500_000);
         }

@@ -201,7 +201,10 @@ fn viewer_far_behind_waits_for_a_newer_group_before_it_gives_up_its_own() {
     track.publish(20);
     let action = viewer.turn(&track, 1);
     assert_eq!(action, Action::Write { group: 0, index: 1 });
-    assert_eq!(viewer.subscription.behind_us(track.reader.groups()), 18 * SECOND / 10);
+    assert_eq!(
+        viewer.subscription.behind_us(track.reader.groups()),
+        18 * SECOND / 10
+    );
     track.publish(1);
     viewer.turn(&track, 1);
     assert_eq!(viewer.log, ["open 0+0", "skip 19 to 1", "open 1+0"]);

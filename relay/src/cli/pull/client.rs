@@ -190,7 +190,9 @@ impl Client {
             Some(Message::SubscribeOk(ok)) => ok.alias,
             Some(Message::RequestError(error)) => {
                 let advice = match error.code {
-                    RequestErrorCode::DoesNotExist => "; publish it, or wait for it with --wait 60s",
+                    RequestErrorCode::DoesNotExist => {
+                        "; publish it, or wait for it with --wait 60s"
+                    }
                     _ => "",
                 };
                 bail!("{namespace}: {}{advice}", error.reason);

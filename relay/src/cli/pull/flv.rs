@@ -167,10 +167,16 @@ mod tests {
         };
         let mut writer = FlvWriter::new(&mut output, description);
         let codec = Codec::Video(VideoCodec::Avc);
-        writer.write(&frame(codec, 5_000_000, Some(b"one"))).unwrap();
+        writer
+            .write(&frame(codec, 5_000_000, Some(b"one")))
+            .unwrap();
         writer.write(&frame(codec, 5_040_000, None)).unwrap();
-        writer.write(&frame(codec, 7_000_000, Some(b"one"))).unwrap();
-        writer.write(&frame(codec, 9_000_000, Some(b"two"))).unwrap();
+        writer
+            .write(&frame(codec, 7_000_000, Some(b"one")))
+            .unwrap();
+        writer
+            .write(&frame(codec, 9_000_000, Some(b"two")))
+            .unwrap();
         writer.finish().unwrap();
         let mut demuxer = Demuxer::default();
         demuxer.handle_bytes(&output);

@@ -120,7 +120,10 @@ impl<'a> Media<'a> {
     /// had [`INTERLEAVE_US`] to do so.
     fn pop(&mut self, now_us: u64) -> Option<Frame> {
         let complete = self.tracks.iter().all(|track| !track.frames.is_empty());
-        let with_frames = self.tracks.iter_mut().filter(|track| !track.frames.is_empty());
+        let with_frames = self
+            .tracks
+            .iter_mut()
+            .filter(|track| !track.frames.is_empty());
         let first = with_frames.min_by_key(|track| track.frames[0].0.dts_us)?;
         let waited_us = now_us.saturating_sub(first.frames[0].1);
         match complete || self.ending || waited_us >= INTERLEAVE_US {
@@ -146,7 +149,9 @@ impl Track {
     fn frame(&mut self, object: Object) -> anyhow::Result<Frame> {
         let properties = ObjectProperties::parse(&object.properties);
         let properties = properties.context("an object's properties")?;
-        let timestamp_us = properties.timestamp_us.context("an object without timestamp")?;
+        let timestamp_us = properties
+            .timestamp_us
+            .context("an object without timestamp")?;
         let first = object.id == 0;
         let (key, config) = match self.codec {
             Codec::Video(_) => (first, properties.video_config),

@@ -35,9 +35,9 @@ struct Pending {
 impl Ordered {
     /// An object arrived. What is behind the one played last is dropped.
     pub(super) fn push(&mut self, object: Object) {
-        let behind = self.current.is_some_and(|(group, next)| {
-            (object.group, object.id) < (group, next)
-        });
+        let behind = self
+            .current
+            .is_some_and(|(group, next)| (object.group, object.id) < (group, next));
         if behind || self.groups.len() >= MAX_GROUPS {
             return;
         }
@@ -72,7 +72,10 @@ impl Ordered {
             let ended = pending.ended && started;
             // A subscription whose past could not be fetched begins in the middle of a group.
             let late = pending.objects.keys().next().filter(|_| !started).copied();
-            let newer = self.groups.range(group + 1..).find(|(_, p)| !p.objects.is_empty());
+            let newer = self
+                .groups
+                .range(group + 1..)
+                .find(|(_, p)| !p.objects.is_empty());
             let onward = match late {
                 Some(id) => (group, id),
                 None => (*newer?.0, 0),

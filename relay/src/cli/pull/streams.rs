@@ -103,7 +103,10 @@ async fn subgroup(
                     properties,
                     payload,
                 };
-                if send(events, Event::Object(Source::Alias(alias), object)).await.is_err() {
+                if send(events, Event::Object(Source::Alias(alias), object))
+                    .await
+                    .is_err()
+                {
                     return Ok(());
                 }
             }

@@ -52,7 +52,10 @@ impl Target {
         let namespace = namespace.ok_or_else(|| TargetError::NoName(text.to_owned()))?;
         let query = url.query().map(|query| format!("?{query}"));
         Ok(Self {
-            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            host: host
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .to_owned(),
             port: url.port().unwrap_or(DEFAULT_PORT),
             transport,
             namespace,

@@ -42,7 +42,10 @@ impl Description {
     ) -> Vec<u8> {
         let mut catalog = Catalog::live(clock::unix_ms());
         if let Some((info, config)) = video {
-            let size = info.size.map(|size| (size.width, size.height)).or(self.size);
+            let size = info
+                .size
+                .map(|size| (size.width, size.height))
+                .or(self.size);
             let track = Track {
                 width: size.map(|(width, _)| width.into()),
                 height: size.map(|(_, height)| height.into()),

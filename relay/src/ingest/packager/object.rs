@@ -118,7 +118,9 @@ mod tests {
         let properties = properties(40);
         let body = Body::copy_from(super::super::MEDIA_ROOM, b"payload");
         let address = body.as_slice().as_ptr();
-        let object = ObjectBuilder::default().build(3, body, &properties).at(1, 2);
+        let object = ObjectBuilder::default()
+            .build(3, body, &properties)
+            .at(1, 2);
         assert_eq!(object.payload(), b"payload"[..]);
         assert_eq!(object.payload().as_ptr(), address);
         assert_eq!(object.properties, block(Version::Draft19, &properties));
@@ -131,7 +133,9 @@ mod tests {
     fn configuration_that_does_not_fit_the_room_is_carried_all_the_same() {
         let properties = properties(5000);
         let body = Body::copy_from(super::super::MEDIA_ROOM, b"payload");
-        let object = ObjectBuilder::default().build(0, body, &properties).at(1, 2);
+        let object = ObjectBuilder::default()
+            .build(0, body, &properties)
+            .at(1, 2);
         assert_eq!(object.payload(), b"payload"[..]);
         assert_eq!(object.properties, block(Version::Draft19, &properties));
     }
