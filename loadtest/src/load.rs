@@ -68,8 +68,9 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// From the last viewer's first frame to the window's begin.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// From the window's end to the count of what was lost.
-const DRAIN: Duration = Duration::from_secs(1);
+/// How long frames may still arrive after the window's end before they count as lost: longer than
+/// any viewer would wait for a live picture, and only waited for where some are missing.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often the viewers' thread is asked how late it runs, and whether all have joined.
 const TICK: Duration = Duration::from_millis(5);
@@ -230,7 +231,7 @@ impl Load {
         lag.abort();
         let rss_with_viewers = self.rss()?;
 
-        sleep(DRAIN).await;
+        self.wait_for_missing(&frames).await;
         let mut failures = Vec::new();
         while let Some(ended) = viewers.try_join_next() {
             failures.extend(ended.ok().and_then(Result::err));
@@ -279,6 +280,16 @@ impl Load {
             if u128::from(clock.now_us()) > JOIN_TIMEOUT.as_micros() {
                 return Err(LoadError::Join { got, of });
             }
+            sleep(TICK).await;
+        }
+    }
+
+    async fn wait_for_missing(&self, frames: &Range<u64>) {
+        let clock = Clock::start();
+        let missing = |tally: &Arc<Mutex<Tally>>| tally.lock().missing(frames.clone()) > 0;
+        while self.tallies.iter().any(missing)
+            && u128::from(clock.now_us()) < DRAIN_TIMEOUT.as_micros()
+        {
             sleep(TICK).await;
         }
     }
