@@ -10,7 +10,7 @@ const MAX_US: u64 = 60_000_000;
 #[derive(Clone, Debug)]
 pub(super) struct Times(Histogram<u64>);
 
-/// What is reported of [`Times`].
+/// What is reported of a set of times, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Percentiles {
     /// How many times were recorded.
