@@ -184,7 +184,7 @@ async fn run(session: &Arc<Session>) -> Result<(), Close> {
     let setup_limit = session.config().setup_timeout;
     let setup_late = tokio::time::sleep(setup_limit);
     tokio::pin!(setup_late);
-    let mut told = false;
+    let (mut introduced, mut told) = (false, false);
     loop {
         tokio::select! {
             stream = session.connection.accept_bi() => {
@@ -202,7 +202,8 @@ async fn run(session: &Arc<Session>) -> Result<(), Close> {
                     return Err(Close::new(SessionError::Internal, reason));
                 }
             },
-            () = &mut setup_late, if session.setup.get().is_none() => {
+            _ = session.setup.wait(), if !introduced => introduced = true,
+            () = &mut setup_late, if !introduced => {
                 let reason = format!("no SETUP within {setup_limit:?}");
                 return Err(Close::new(SessionError::ControlMessageTimeout, reason));
             }
