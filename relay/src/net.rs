@@ -11,6 +11,11 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 /// With more than one shard the sockets form a SO_REUSEPORT group, and where the system can, a
 /// filter hands each packet to the shard whose number its connection ID begins with.
 pub fn udp_group(addr: SocketAddr, shards: usize) -> io::Result<Vec<UdpSocket>> {
+    if shards > 1 {
+        // A group takes in whoever asks, also another relay of the same user, and the two would
+        // share the viewers between them; alone, the port is had only if nobody has it.
+        drop(udp_socket(addr, false)?);
+    }
     let first = udp_socket(addr, shards > 1)?;
     let bound = first.local_addr()?;
     let mut sockets = vec![first];
