@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Weir, push, recipes, sleep, wait_for};
+use support::{Pull, Scratch, Weir, push, recipes, sleep, wait_for};
 
 /// Longer than any pull here takes.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -96,34 +96,52 @@ fn a_viewer_who_was_away_goes_on_at_a_key_frame() {
     );
 }
 
+/// Waits until the stream has this many subscribers.
+#[track_caller]
+fn subscribers(relay: &Weir, wanted: u64) {
+    wait_for(&format!("{wanted} subscribers"), LIMIT, || {
+        let stream = relay.stream("live/cam").ok_or("no stream")?;
+        let seen = &stream["subscribers"];
+        if *seen == wanted {
+            Ok(())
+        } else {
+            Err(seen.to_string())
+        }
+    });
+}
+
 #[test]
 fn viewers_are_counted_while_they_are_there() {
     let relay = Weir::start();
     let (_source, _push) = push(&recipes::PLAIN, &relay.rtmp_url("live/cam"));
-    let subscribers = |relay: &Weir, wanted: u64| {
-        wait_for(&format!("{wanted} subscribers"), LIMIT, || {
-            let stream = relay.stream("live/cam").ok_or("no stream")?;
-            let seen = &stream["subscribers"];
-            if *seen == wanted {
-                Ok(())
-            } else {
-                Err(seen.to_string())
-            }
-        });
-    };
     relay.wait_live("live/cam", &["video", "audio"]);
     subscribers(&relay, 0);
-    let mut raw = relay.pull(&relay.moqt_url("live/cam"), "60s");
-    let mut web = relay.pull(&relay.https_url("live/cam"), "60s");
-    raw.wait_flowing();
-    web.wait_flowing();
+    let urls = [relay.moqt_url("live/cam"), relay.https_url("live/cam")];
+    let mut pulls = urls.map(|url| relay.pull(&url, "60s"));
+    pulls.iter_mut().for_each(Pull::wait_flowing);
     subscribers(&relay, 2);
     let viewers = relay.detail("live/cam")["viewers"].clone();
     let mut transports: Vec<&str> = viewers.as_array().unwrap().iter().map(transport).collect();
     transports.sort_unstable();
     assert_eq!(transports, ["quic", "webtransport"]);
-    drop(raw);
-    drop(web);
+    for pull in &mut pulls {
+        pull.process.signal("INT");
+        pull.end(LIMIT);
+    }
+    subscribers(&relay, 0);
+}
+
+#[test]
+fn a_viewer_who_vanishes_is_forgotten_after_the_idle_time() {
+    let file = Scratch::new("idle.toml");
+    std::fs::write(file.path(), "[viewer]\nidle_timeout_ms = 2000\n").unwrap();
+    let relay = Weir::start_with(&["--config", file.path().to_str().unwrap()]);
+    let (_source, _push) = push(&recipes::PLAIN, &relay.rtmp_url("live/cam"));
+    relay.wait_live("live/cam", &["video", "audio"]);
+    let mut pull = relay.pull(&relay.moqt_url("live/cam"), "60s");
+    pull.wait_flowing();
+    subscribers(&relay, 1);
+    drop(pull);
     subscribers(&relay, 0);
 }
 
