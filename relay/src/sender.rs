@@ -9,8 +9,10 @@
 //! A viewer whose stream takes no more is set aside with a waker of its own, and costs nothing
 //! until that waker fires or the policy gives its group up.
 
+mod arrears;
 mod chunks;
 mod viewer;
+mod waker;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -26,7 +28,8 @@ use crate::ring::{Reader, Wake};
 use crate::stream::{Stream, Track};
 
 pub use viewer::{Done, Join, ViewerOptions, stream_priority};
-use viewer::{Flow, Viewer, ViewerWaker};
+use viewer::{Flow, Viewer};
+use waker::ViewerWaker;
 
 /// Bytes that a viewer's connection may hold unsent and unacknowledged before its congestion
 /// window is known: enough for a key frame, little enough that a slow viewer is noticed by the

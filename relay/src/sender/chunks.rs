@@ -8,7 +8,8 @@ use crate::ring::Object;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Times {
     pub(super) first_byte_us: u64,
-    pub(super) taken_us: u64,
+    /// None when the object was there before the viewer.
+    pub(super) taken_us: Option<u64>,
 }
 
 /// A batch of objects on their way into a stream.
@@ -54,7 +55,7 @@ impl Batch {
         object: &Object,
         prefix: Option<Bytes>,
         legacy: bool,
-        taken_us: u64,
+        taken_us: Option<u64>,
     ) {
         let cut = usize::from(prefix.is_some());
         if let Some(prefix) = prefix {
@@ -136,7 +137,7 @@ mod tests {
     fn object_is_one_shared_chunk() {
         let object = object();
         let mut batch = Batch::default();
-        batch.push_object(&object, None, false, 3);
+        batch.push_object(&object, None, false, Some(3));
         assert_eq!(batch.remaining().len(), 1);
         assert_eq!(batch.remaining()[0].as_ptr(), object.wire.as_ptr());
     }
@@ -146,10 +147,10 @@ mod tests {
         let mut batch = Batch::default();
         batch.push_header(Bytes::from_static(b"S"));
         let distance = Bytes::from_static(b"\x05");
-        batch.push_object(&object(), Some(distance.clone()), false, 3);
+        batch.push_object(&object(), Some(distance.clone()), false, Some(3));
         assert_eq!(joined(&mut batch), b"S\x05hdrpayload");
         batch.clear();
-        batch.push_object(&object(), Some(distance), true, 3);
+        batch.push_object(&object(), Some(distance), true, Some(3));
         assert_eq!(joined(&mut batch), b"\x05oldpayload");
     }
 
@@ -157,7 +158,7 @@ mod tests {
     fn batch_is_done_when_every_chunk_was_accepted() {
         let mut batch = Batch::default();
         while batch.has_room() {
-            batch.push_object(&object(), None, true, 3);
+            batch.push_object(&object(), None, true, Some(3));
         }
         let chunks = batch.remaining().len();
         batch.on_accepted(chunks - 1);

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, Wake as TaskWake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
@@ -13,8 +13,10 @@ use weir_protocol::moqt::subgroup::{SubgroupHeader, SubgroupId};
 use weir_protocol::moqt::{GroupOrder, StreamResetCode, Version};
 use weir_protocol::wire::put_vi64;
 
+use super::arrears::Arrears;
 use super::chunks::Batch;
-use super::{Mailbox, Update, send_window};
+use super::waker::ViewerWaker;
+use super::{Update, send_window};
 use crate::clock;
 use crate::ring::{Group, Object, Reader};
 use crate::stats::{Recorder, SkipReason, Stage};
@@ -99,6 +101,7 @@ pub(super) struct Viewer {
     previous: Option<u64>,
     batch: Batch,
     blocked: bool,
+    arrears: Arrears,
     /// Puts the viewer on the pump's list.
     notice: Option<Arc<ViewerWaker>>,
     waker: Waker,
@@ -135,6 +138,7 @@ impl Viewer {
             previous: None,
             batch: Batch::default(),
             blocked: false,
+            arrears: Arrears::new(clock::now_us()),
             notice: None,
             waker: Waker::noop().clone(),
             streams: 0,
@@ -158,13 +162,14 @@ impl Viewer {
     pub(super) fn on_writable(&mut self) {
         self.blocked = false;
         if let Some(notice) = &self.notice {
-            notice.queued.store(false, Ordering::Release);
+            notice.on_served();
         }
     }
 
     pub(super) fn update(&mut self, update: Update) {
         if !update.forward || update.restart.is_some() {
             self.reset(StreamResetCode::Cancelled);
+            self.arrears = Arrears::new(clock::now_us());
         }
         let Update {
             forward,
@@ -191,12 +196,15 @@ impl Viewer {
         }
         loop {
             match self.subscription.next(reader.groups(), reader.is_ended()) {
-                Action::Wait => return Flow::Waiting,
+                Action::Wait => {
+                    self.arrears.on_caught_up();
+                    return Flow::Waiting;
+                }
                 Action::Open { .. } | Action::Write { .. } if self.blocked => return Flow::Waiting,
                 Action::Open { group, index } => match self.poll_open(group, index) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => return Flow::Over,
-                    Poll::Pending => return Flow::Waiting,
+                    Poll::Pending => return self.held(*now_us),
                 },
                 Action::Write { group, index } => {
                     if self.batch.is_empty() {
@@ -208,7 +216,7 @@ impl Viewer {
                             self.on_stopped(reader, recorder)
                         }
                         Poll::Ready(Err(_)) => return Flow::Over,
-                        Poll::Pending => return Flow::Waiting,
+                        Poll::Pending => return self.held(*now_us),
                     }
                 }
                 Action::Finish { .. } => self.finish(*now_us),
@@ -231,6 +239,13 @@ impl Viewer {
         }
     }
 
+    /// The stream takes no more: what comes from here on waits for the viewer.
+    fn held(&mut self, now_us: u64) -> Flow {
+        self.blocked = true;
+        self.arrears.on_blocked(now_us);
+        Flow::Waiting
+    }
+
     fn poll_open(&mut self, group: u64, index: usize) -> Poll<Result<(), SessionError>> {
         let connection = &self.connection;
         let opening = self.opening.get_or_insert_with(|| {
@@ -239,7 +254,6 @@ impl Viewer {
         });
         let mut cx = Context::from_waker(&self.waker);
         let Poll::Ready(opened) = opening.as_mut().poll(&mut cx) else {
-            self.blocked = true;
             return Poll::Pending;
         };
         self.opening = None;
@@ -282,10 +296,14 @@ impl Viewer {
                 Some(previous) => object.id.checked_sub(previous + 1).filter(|gap| *gap > 0),
             };
             let prefix = prefix.map(distance);
-            self.batch.push_object(object, prefix, self.legacy, now_us);
+            let taken_us = self.arrears.taken_us(object.complete_us, now_us);
+            self.batch
+                .push_object(object, prefix, self.legacy, taken_us);
             self.previous = Some(object.id);
-            let queued_us = now_us.saturating_sub(object.complete_us);
-            recorder.record(Stage::Queue, queued_us, now_us);
+            if let Some(taken_us) = taken_us {
+                let queued_us = taken_us.saturating_sub(object.complete_us);
+                recorder.record(Stage::Queue, queued_us, now_us);
+            }
         }
     }
 
@@ -314,10 +332,7 @@ impl Viewer {
             match written {
                 Poll::Ready(Ok(written)) => self.batch.on_accepted(written.chunks),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    self.blocked = true;
-                    return Poll::Pending;
-                }
+                Poll::Pending => return Poll::Pending,
             }
         }
         Poll::Ready(Ok(()))
@@ -327,7 +342,10 @@ impl Viewer {
         *now_us = clock::now_us();
         let (objects, bytes) = self.batch.take();
         for times in objects {
-            let send_us = now_us.saturating_sub(times.taken_us);
+            let Some(taken_us) = times.taken_us else {
+                continue;
+            };
+            let send_us = now_us.saturating_sub(taken_us);
             recorder.record(Stage::Send, send_us, *now_us);
             let relay_us = now_us.saturating_sub(times.first_byte_us);
             recorder.record(Stage::Relay, relay_us, *now_us);
@@ -391,37 +409,6 @@ impl std::fmt::Debug for Viewer {
             .field("id", &self.id)
             .field("subscription", &self.subscription)
             .finish_non_exhaustive()
-    }
-}
-
-/// Puts its viewer's slot on the pump's list when the viewer's stream takes more.
-#[derive(Debug)]
-pub(super) struct ViewerWaker {
-    mailbox: Arc<Mailbox>,
-    slot: usize,
-    queued: AtomicBool,
-}
-
-impl ViewerWaker {
-    pub(super) fn new(mailbox: Arc<Mailbox>, slot: usize) -> Self {
-        Self {
-            mailbox,
-            slot,
-            queued: AtomicBool::new(false),
-        }
-    }
-}
-
-impl TaskWake for ViewerWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
-            self.mailbox.writable.lock().push(self.slot);
-            self.mailbox.wake.wake();
-        }
     }
 }
 
