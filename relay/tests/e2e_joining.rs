@@ -36,6 +36,9 @@ fn a_viewer_in_the_middle_of_a_group_starts_at_its_key_frame_at_once() {
     let stream = relay.stream("live/cam").unwrap();
     let slowest = stream["first_frame_us"]["p99"].as_u64().unwrap();
     assert!(slowest < 500_000, "first frame after {slowest} us");
+    // Three seconds of it were older than the viewer, which is not the relay's delay.
+    let longest = stream["latency_us"]["relay"]["max"].as_u64().unwrap();
+    assert!(longest < 1_000_000, "the relay added {longest} us");
 }
 
 #[test]

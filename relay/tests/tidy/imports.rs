@@ -68,6 +68,9 @@ const HOMES: &[(&str, &str)] = &[
     ("socket2", "net loadtest/"),
     ("libc", "net loadtest/"),
     ("axum", "http"),
+    ("hyper", "http"),
+    ("hyper_util", "http"),
+    ("ratatui", "cli/top"),
     ("weir_relay", "main cli benches/"),
     // The oracle of tests and benches; `dependencies.rs` keeps it out of what is linked.
     ("rtmp", "benches/"),
