@@ -82,7 +82,9 @@ pub fn client(socket: UdpSocket, verifier: Verifier, alpn: &[&str]) -> io::Resul
 fn server_transport(config: &Config) -> quinn::TransportConfig {
     let mut transport = quinn::TransportConfig::default();
     transport.initial_mtu(INITIAL_MTU);
-    transport.max_concurrent_bidi_streams(VarInt::from_u32(config.max_requests));
+    // quinn keeps state for every stream that it allows: the session allows more as it sees use.
+    let requests = config.max_requests.min(INITIAL_REQUESTS);
+    transport.max_concurrent_bidi_streams(VarInt::from_u32(requests));
     transport.max_concurrent_uni_streams(VarInt::from_u32(config.max_peer_streams));
     transport.max_idle_timeout(config.idle_timeout.try_into().ok());
     transport.keep_alive_interval(Some(KEEP_ALIVE));
@@ -140,6 +142,9 @@ enum CryptoError {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
 }
+
+/// Requests that a peer may have open at first: a player uses a handful.
+pub const INITIAL_REQUESTS: u32 = 32;
 
 /// Connection IDs whose first byte is the shard's number; `net` steers packets by it.
 #[derive(Debug)]

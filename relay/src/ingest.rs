@@ -168,7 +168,7 @@ impl<'a> Connection<'a> {
             }
         };
         tokio::select! {
-            readable = self.socket.readable() => readable.map(|()| Woken::Readable).map_err(Into::into),
+            readable = self.socket.readable() => Ok(readable.map(|()| Woken::Readable)?),
             () = superseded => Ok(match *self.phase.borrow() {
                 Phase::Running => Woken::Superseded,
                 Phase::Draining | Phase::Stopped => Woken::Draining,
@@ -184,7 +184,8 @@ impl<'a> Connection<'a> {
         while let Some(event) = self.session.poll_event() {
             match event {
                 Event::Connected(connect) => {
-                    debug!(addr = %self.addr, app = connect.app, program = connect.flash_ver, "connected");
+                    let (app, program) = (connect.app, connect.flash_ver);
+                    debug!(addr = %self.addr, app, program, "connected");
                 }
                 Event::Publish(request) => self.publish(&request, now_us)?,
                 Event::Play(request) => self.session.refuse_play(

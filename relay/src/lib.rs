@@ -43,7 +43,7 @@
 //! | [`relay`] | assembly: bind everything, start, drain; the only file that knows all the others |
 //! | [`shard`] | one core: runtime, endpoint, its sessions and publishers |
 //! | [`ingest`] | RTMP socket ↔ `protocol::rtmp` ↔ the writing side of a stream |
-//! | [`endpoint`] | quinn endpoint: TLS, ALPN, transport limits, connection IDs that name the shard |
+//! | [`endpoint`] | quinn endpoint: TLS, ALPN, limits, connection IDs that name the shard |
 //! | [`session`] | a QUIC connection ↔ MoQT requests |
 //! | [`sender`] | the fan-out: policies' actions → subgroup streams |
 //! | [`subscription`] | what a viewer is sent next; pure |

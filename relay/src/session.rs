@@ -26,7 +26,7 @@ use weir_protocol::moqt::{
     DecodeError, Namespace, RequestIdError, RequestIds, SessionError, Side, Version,
 };
 
-use crate::endpoint::H3;
+use crate::endpoint::{self, H3};
 use crate::shard::{Context, Phase};
 use subscribe::Joinable;
 use viewer::Viewing;
@@ -185,11 +185,13 @@ async fn run(session: &Arc<Session>) -> Result<(), Close> {
     let setup_late = tokio::time::sleep(setup_limit);
     tokio::pin!(setup_late);
     let (mut introduced, mut told) = (false, false);
+    let mut allowance = Allowance::new(&session.context.shared.endpoint);
     loop {
         tokio::select! {
             stream = session.connection.accept_bi() => {
                 let Ok((send, recv)) = stream else { return Ok(()) };
                 tasks.spawn(request::serve(Arc::clone(session), send, recv));
+                allowance.on_request(&session.connection, tasks.len());
             }
             stream = session.connection.accept_uni() => {
                 let Ok(recv) = stream else { return Ok(()) };
@@ -211,6 +213,28 @@ async fn run(session: &Arc<Session>) -> Result<(), Close> {
                 told = true;
                 control.goaway(session).await;
             }
+        }
+    }
+}
+
+/// How many requests the peer may have open: doubled when half are in use, up to the limit.
+struct Allowance {
+    allowed: u32,
+    limit: u32,
+}
+
+impl Allowance {
+    fn new(config: &endpoint::Config) -> Self {
+        Self {
+            allowed: endpoint::INITIAL_REQUESTS,
+            limit: config.max_requests,
+        }
+    }
+
+    fn on_request(&mut self, connection: &quinn::Connection, open: usize) {
+        if open * 2 > self.allowed as usize && self.allowed < self.limit {
+            self.allowed = self.allowed.saturating_mul(2).min(self.limit);
+            connection.set_max_concurrent_bi_streams(self.allowed.into());
         }
     }
 }

@@ -14,7 +14,6 @@ pub struct CheckArgs {
 
 /// Reads the file as `serve` would, and says what is wrong with it.
 #[expect(clippy::print_stdout, reason = "the answer")]
-#[expect(clippy::unnecessary_wraps, reason = "one shape for every command")]
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let checked = File::read(&args.file).and_then(|file| Config::new(&Options::default(), &file));
     Ok(match checked {

@@ -92,6 +92,10 @@ pub(super) async fn serve(
     dispatch(request, first).await
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "every other request is refused alike"
+)]
 async fn dispatch(request: Request, first: Message) -> Result<(), Close> {
     match first {
         Message::Subscribe(message) => subscribe::serve(request, message).await,

@@ -189,11 +189,9 @@ impl Client {
         let alias = match subscribed.next(role).await? {
             Some(Message::SubscribeOk(ok)) => ok.alias,
             Some(Message::RequestError(error)) => {
-                let advice = match error.code {
-                    RequestErrorCode::DoesNotExist => {
-                        "; publish it, or wait for it with --wait 60s"
-                    }
-                    _ => "",
+                let advice = match error.code == RequestErrorCode::DoesNotExist {
+                    true => "; publish it, or wait for it with --wait 60s",
+                    false => "",
                 };
                 bail!("{namespace}: {}{advice}", error.reason);
             }

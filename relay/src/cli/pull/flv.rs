@@ -179,7 +179,7 @@ mod tests {
             .unwrap();
         writer.finish().unwrap();
         let mut demuxer = Demuxer::default();
-        demuxer.handle_bytes(&output);
+        demuxer.handle_bytes(&output).unwrap();
         let mut tags = Vec::new();
         while let Some(tag) = demuxer.next_tag().unwrap() {
             tags.push((tag.kind, tag.timestamp_ms, tag.body.len()));
