@@ -7,6 +7,7 @@ pub mod top;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// A live media relay: RTMP in, Media over QUIC out, and where the latency went.
@@ -69,4 +70,28 @@ fn complain(error: &anyhow::Error) {
 fn usage(error: &anyhow::Error) -> ExitCode {
     complain(error);
     ExitCode::from(EX_USAGE)
+}
+
+/// Resolves when the user or the system asks the program to end: SIGINT or SIGTERM.
+#[cfg(unix)]
+fn signal() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn signal() -> anyhow::Result<impl Future<Output = ()>> {
+    Ok(async {
+        // Without a handler there is nothing to wait for but the end of the process.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
 }

@@ -80,6 +80,8 @@ pub async fn serve(context: &Context, stream: TcpStream, addr: SocketAddr) {
         (Ok(()), Some(stream)) => info!(%addr, stream, "publisher left"),
         (Ok(()), None) => debug!(%addr, "connection closed"),
         (Err(error), Some(stream)) => warn!(%addr, stream, %error, "publisher lost"),
+        // Encoders that have unpublished, and scanners, leave as they like.
+        (Err(error @ IngestError::Io(_)), None) => debug!(%addr, %error, "connection lost"),
         (Err(error), None) => info!(%addr, %error, "refused an RTMP peer"),
     }
 }

@@ -83,7 +83,7 @@ async fn copy(
     duration: Option<Duration>,
 ) -> anyhow::Result<ExitCode> {
     let mut writer = FlvWriter::new(BufWriter::new(output), media.description());
-    let interrupted = tokio::signal::ctrl_c();
+    let interrupted = super::signal()?;
     tokio::pin!(interrupted);
     let end = tokio::time::sleep(FOREVER);
     tokio::pin!(end);
@@ -101,7 +101,7 @@ async fn copy(
                 None => break,
             },
             () = &mut end => break,
-            _ = &mut interrupted => break,
+            () = &mut interrupted => break,
         };
         match written {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
