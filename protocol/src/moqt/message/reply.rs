@@ -32,8 +32,8 @@ pub struct RequestError {
     pub retry_ms: Option<u64>,
     /// For people.
     pub reason: String,
-    /// Where to ask; with the code REDIRECT and only then.
-    pub redirect: Option<Redirect>,
+    /// Where to ask; with the code REDIRECT and only then. Boxed, since hardly any refusal has it.
+    pub redirect: Option<Box<Redirect>>,
 }
 
 /// Where a redirected request may be granted.
@@ -127,7 +127,7 @@ impl Body for RequestError {
         let redirect = if code == RequestErrorCode::Redirect {
             let uri = decode_uri(body)?;
             let track = FullTrackName::decode(body)?;
-            Some(Redirect { uri, track })
+            Some(Box::new(Redirect { uri, track }))
         } else {
             None
         };

@@ -333,10 +333,10 @@ fn a_redirect_goes_with_its_code_and_names_no_track_of_a_namespace() {
         code: RequestErrorCode::Redirect,
         retry_ms: Some(0),
         reason: "elsewhere".to_owned(),
-        redirect: Some(Redirect {
+        redirect: Some(Box::new(Redirect {
             uri: "moqt://other".to_owned(),
             track: track("live/cam", "video"),
-        }),
+        })),
     };
     let message = Message::from(redirect.clone());
     let bytes = encode(Draft19, on, &message);

@@ -271,10 +271,10 @@ impl Random {
                 false => self.track(),
             };
             error.code = RequestErrorCode::Redirect;
-            error.redirect = Some(Redirect {
+            error.redirect = Some(Box::new(Redirect {
                 uri: self.text(),
                 track,
-            });
+            }));
         }
         error
     }
