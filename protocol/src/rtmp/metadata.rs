@@ -13,7 +13,8 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Reads a data message: `onMetaData`, bare or inside of `@setDataFrame`. `None` for other data.
+    /// Reads a data message: `onMetaData`, bare or inside of `@setDataFrame`. `None` for other
+    /// data.
     ///
     /// # Errors
     ///
