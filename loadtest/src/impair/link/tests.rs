@@ -1,3 +1,5 @@
+//! The impairment of a link: its delay, loss, order and rate are what the seed says.
+
 use super::*;
 
 /// Packets of `len` bytes, one every `gap_us`, through a new link.

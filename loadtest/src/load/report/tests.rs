@@ -1,3 +1,5 @@
+//! The report of a run: what makes it invalid, and its percentiles.
+
 use std::time::Duration;
 
 use super::{super::Relay, *};
