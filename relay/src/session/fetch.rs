@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Duration, timeout};
+use tracing::warn;
 use web_transport_quinn::{SendStream, WriteError};
-use weir_protocol::moqt::fetch::{FetchHeader, FetchObjectWriter, RangeKind};
+use weir_protocol::moqt::fetch::{FetchHeader, FetchObjectWriter, FetchOrderError, RangeKind};
 use weir_protocol::moqt::message::{Fetch, FetchKind, FetchOk, RequestError};
 use weir_protocol::moqt::{
     GroupOrder, Location, Params, RequestErrorCode, StreamResetCode, Version,
@@ -217,13 +218,13 @@ impl<'a> Writer<'a> {
             object: LAST_OBJECT,
         };
         if missing && self.order == GroupOrder::Ascending {
-            self.put_unknown(&mut head, unknown);
+            self.put_unknown(&mut head, unknown)?;
         }
         self.chunks.push(head.freeze());
         for group in groups {
             for objects in group.objects.chunks(OBJECTS_PER_WRITE) {
                 for object in objects {
-                    self.add(group, object);
+                    self.add(group, object)?;
                 }
                 stream.write_all_chunks(&mut self.chunks).await?;
                 self.chunks.clear();
@@ -232,18 +233,18 @@ impl<'a> Writer<'a> {
         }
         if missing && self.order == GroupOrder::Descending {
             let mut tail = BytesMut::new();
-            self.put_unknown(&mut tail, self.plan.start);
+            self.put_unknown(&mut tail, self.plan.start)?;
             self.chunks.push(tail.freeze());
         }
         stream.write_all_chunks(&mut self.chunks).await
     }
 
-    fn put_unknown(&mut self, out: &mut BytesMut, end: Location) {
+    fn put_unknown(&mut self, out: &mut BytesMut, end: Location) -> Result<(), WriteError> {
         let put = self.objects.put_range_end(out, RangeKind::Unknown, end);
-        debug_assert!(put.is_ok(), "the range is apart from the groups: {put:?}");
+        put.map_err(out_of_order)
     }
 
-    fn add(&mut self, group: &Group, object: &Object) {
+    fn add(&mut self, group: &Group, object: &Object) -> Result<(), WriteError> {
         let legacy = object.legacy.as_ref();
         let legacy = legacy.filter(|_| self.session.version == Version::Draft18);
         let properties = legacy.map_or(&object.properties, |legacy| &legacy.properties);
@@ -258,9 +259,10 @@ impl<'a> Writer<'a> {
             Some(properties),
             payload.len() as u64,
         );
-        debug_assert!(put.is_ok(), "a ring is in order: {put:?}");
+        put.map_err(out_of_order)?;
         self.chunks.push(header.freeze());
         self.chunks.push(payload);
+        Ok(())
     }
 
     fn on_written(&self) {
@@ -270,6 +272,13 @@ impl<'a> Writer<'a> {
             join.on_object(clock::now_us(), &mut recorder);
         }
     }
+}
+
+/// A ring is in order, so this cannot be; a stream that cannot say what it leaves out is reset, as
+/// silence would mean that there is nothing.
+fn out_of_order(error: FetchOrderError) -> WriteError {
+    warn!(%error, "a FETCH was given up");
+    WriteError::ClosedStream
 }
 
 /// How long a FETCH waits for a SUBSCRIBE that its peer sent before it: one lost packet.
