@@ -2,9 +2,9 @@
 //!
 //! A published object wakes the pump once, not each viewer. The pump brings its mirror of the ring
 //! up to date under one short lock and walks its viewers, writing to each what its
-//! [`Subscription`] says. Between stretches of [`VIEWERS_PER_POLL`] it yields, so that the
-//! connections that were written to send while their data is hot, and the last viewer's delay is
-//! not the sum of all.
+//! [`Subscription`](crate::subscription::Subscription) says. Between stretches of viewers it
+//! yields, so that the connections that were written to send while their data is hot, and the last
+//! viewer's delay is not the sum of all.
 //!
 //! A viewer whose stream takes no more is set aside with a waker of its own, and costs nothing
 //! until that waker fires or the policy gives its group up.
