@@ -46,6 +46,7 @@ pub struct File {
     shards: Option<NonZeroU8>,
     listen: Listen,
     tls: Tls,
+    publisher: PublisherSection,
     stream: StreamSection,
     viewer: ViewerSection,
 }
@@ -67,12 +68,20 @@ struct Tls {
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+struct PublisherSection {
+    publish_timeout_ms: Option<u64>,
+    idle_timeout_ms: Option<u64>,
+    max_message_mib: Option<u32>,
+    max_publishers: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 struct StreamSection {
     linger_ms: Option<u64>,
     cache_ms: Option<u64>,
     cache_mib: Option<u16>,
     max_streams: Option<u32>,
-    max_publishers: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -197,9 +206,33 @@ impl Config {
             session: session::Config::default(),
             ingest: ingest::Config::default(),
         };
+        config.apply_publisher(&file.publisher)?;
         config.apply_stream(&file.stream)?;
         config.apply_viewer(&file.viewer)?;
         Ok(config)
+    }
+
+    fn apply_publisher(&mut self, section: &PublisherSection) -> Result<(), ConfigError> {
+        if let Some(ms) = section.publish_timeout_ms {
+            let ms = bounded("publisher.publish_timeout_ms", ms, 100, 600_000)?;
+            self.ingest.publish_timeout = Duration::from_millis(ms);
+        }
+        if let Some(ms) = section.idle_timeout_ms {
+            let ms = bounded("publisher.idle_timeout_ms", ms, 1_000, 600_000)?;
+            self.ingest.idle_timeout = Duration::from_millis(ms);
+        }
+        if let Some(mib) = section.max_message_mib {
+            let mib = bounded("publisher.max_message_mib", mib.into(), 1, 16)?;
+            let bytes = usize::try_from(mib << 20).unwrap_or(usize::MAX);
+            // Beside the largest message others have begun: see the limits' own defaults.
+            self.ingest.limits.media_bytes = bytes;
+            self.ingest.limits.partial_bytes = bytes + bytes / 2;
+        }
+        if let Some(publishers) = section.max_publishers {
+            let publishers = bounded("publisher.max_publishers", publishers.into(), 1, 1_000_000)?;
+            self.max_publishers = usize::try_from(publishers).unwrap_or(usize::MAX);
+        }
+        Ok(())
     }
 
     fn apply_stream(&mut self, section: &StreamSection) -> Result<(), ConfigError> {
@@ -216,10 +249,6 @@ impl Config {
         if let Some(streams) = section.max_streams {
             let streams = bounded("stream.max_streams", streams.into(), 1, 1_000_000)?;
             self.registry.max_streams = usize::try_from(streams).unwrap_or(usize::MAX);
-        }
-        if let Some(publishers) = section.max_publishers {
-            let publishers = bounded("stream.max_publishers", publishers.into(), 1, 1_000_000)?;
-            self.max_publishers = usize::try_from(publishers).unwrap_or(usize::MAX);
         }
         Ok(())
     }
@@ -319,20 +348,11 @@ mod tests {
         let file = File::parse(&uncommented, "weir.example.toml").unwrap();
         let told = Config::new(&Options::default(), &file).unwrap();
         let silent = config("").unwrap();
-        assert_eq!(
-            format!(
-                "{:?}",
-                (told.registry, told.session, told.endpoint.idle_timeout)
-            ),
-            format!(
-                "{:?}",
-                (
-                    silent.registry,
-                    silent.session,
-                    silent.endpoint.idle_timeout
-                )
-            ),
-        );
+        let shown = |config: &Config| {
+            let parts = (&config.registry, &config.session, &config.ingest);
+            format!("{parts:?} {:?}", config.endpoint)
+        };
+        assert_eq!(shown(&told), shown(&silent));
         assert_eq!(told.max_sessions, silent.max_sessions);
         assert_eq!(told.max_publishers, silent.max_publishers);
     }

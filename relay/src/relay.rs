@@ -170,7 +170,7 @@ impl Relay {
 
     fn admit(&self, stream: tokio::net::TcpStream, addr: SocketAddr, next_shard: &mut usize) {
         let Ok(permit) = Arc::clone(&self.admitted).try_acquire_owned() else {
-            warn!(%addr, "refused a publisher: stream.max_publishers are connected");
+            warn!(%addr, "refused a publisher: publisher.max_publishers are connected");
             return;
         };
         let shard = &self.shards[*next_shard % self.shards.len()];
