@@ -8,6 +8,8 @@
 mod audio;
 mod description;
 mod object;
+#[cfg(test)]
+mod tests;
 mod video;
 
 use bytes::Bytes;
