@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, sleep, timeout};
 use tracing::warn;
 use web_transport_quinn::{SendStream, WriteError};
 use weir_protocol::moqt::fetch::{FetchHeader, FetchObjectWriter, FetchOrderError, RangeKind};
@@ -63,21 +63,20 @@ pub(super) async fn serve(mut request: Request, message: Fetch) -> Result<(), Cl
     let mut writer = Writer::new(&session, &plan, message.request_id, order);
     // The past that is no longer kept is unknown, which is not the same as empty.
     let missing = oldest.is_none_or(|oldest| oldest > plan.start.group);
-    let written = tokio::select! {
-        written = writer.write(&mut stream, &groups, missing) => written,
+    let failure = tokio::select! {
+        written = writer.write(&mut stream, &groups, missing) => {
+            written.err().map(|_| StreamResetCode::Cancelled)
+        }
         // Cancelled by the peer.
-        _ = request.stream.stopped() => Err(WriteError::ClosedStream),
+        _ = request.stream.stopped() => Some(StreamResetCode::Cancelled),
+        () = sleep(FETCH_LIMIT) => Some(StreamResetCode::DeliveryTimeout),
     };
-    match written {
-        Ok(()) => {
-            // Fails only when the peer has stopped the stream.
-            let _ = stream.finish();
-            request.finish().await;
-        }
-        Err(_) => {
-            let _ = stream.reset(stream_code(StreamResetCode::Cancelled));
-        }
-    }
+    // Both fail only when the peer has stopped the stream.
+    let _ = match failure {
+        None => stream.finish(),
+        Some(code) => stream.reset(stream_code(code)),
+    };
+    request.finish().await;
     Ok(())
 }
 
@@ -280,6 +279,9 @@ fn out_of_order(error: FetchOrderError) -> WriteError {
     warn!(%error, "a FETCH was given up");
     WriteError::ClosedStream
 }
+
+/// How long a FETCH may take: what it still has to send stays in memory beyond the ring's budget.
+const FETCH_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a FETCH waits for a SUBSCRIBE that its peer sent before it: one lost packet.
 const REORDER_PATIENCE: Duration = Duration::from_secs(1);

@@ -231,7 +231,7 @@ fn stream_of_frames_without_configuration_is_refused_in_the_end() {
         let result = input
             .packager
             .on_video(media(ms, &header, b"frame"), NOW_US);
-        refused = refused.or(result.err());
+        refused = refused.or_else(|| result.err());
     }
     assert!(matches!(refused, Some(PackageError::NoConfig(_, "video"))));
 }
