@@ -45,10 +45,7 @@ pub(super) async fn serve(mut request: Request, message: Fetch) -> Result<(), Cl
     }
     let answer = FetchOk {
         end_of_track: plan.track.ring.is_ended() && Some(plan.end) == plan.track.ring.largest(),
-        end: Location {
-            group: plan.end.group,
-            object: plan.end.object + 1,
-        },
+        end: exclusive(plan.end),
         params: Params::default(),
         properties: properties(&plan.track)?,
     };
@@ -87,12 +84,9 @@ async fn plan(session: &Session, message: &Fetch) -> Result<Plan, RequestError> 
             let largest = track.ring.largest();
             let largest = largest.ok_or_else(|| range("nothing has been published"))?;
             // On the wire the end is exclusive, and object 0 means the whole group.
-            let end = match end.object.checked_sub(1) {
-                Some(object) => Location { object, ..*end },
-                None => Location {
-                    group: end.group,
-                    object: u64::MAX,
-                },
+            let end = Location {
+                object: end.object.checked_sub(1).unwrap_or(LAST_OBJECT),
+                ..*end
             };
             if *start > largest || *start > end {
                 return Err(range(
@@ -122,6 +116,14 @@ async fn plan(session: &Session, message: &Fetch) -> Result<Plan, RequestError> 
             let joined = joined(session, *joining_request_id).await?;
             joining(joined, |_| *group)
         }
+    }
+}
+
+/// An inclusive end in the form of the wire.
+fn exclusive(end: Location) -> Location {
+    Location {
+        object: end.object.checked_add(1).unwrap_or(0),
+        ..end
     }
 }
 
@@ -208,14 +210,11 @@ impl<'a> Writer<'a> {
         let mut head = BytesMut::new();
         let request_id = self.request_id;
         FetchHeader { request_id }.encode(&mut head);
-        let unknown = Location {
-            group: groups
-                .iter()
-                .map(|group| group.id)
-                .min()
-                .map_or(self.plan.end.group, |oldest| oldest.saturating_sub(1)),
+        let oldest = groups.iter().map(|group| group.id).min();
+        let unknown = oldest.map_or(self.plan.end, |oldest| Location {
+            group: oldest.saturating_sub(1),
             object: LAST_OBJECT,
-        };
+        });
         if missing && self.order == GroupOrder::Ascending {
             self.put_unknown(&mut head, unknown)?;
         }
