@@ -118,7 +118,7 @@ impl Registry {
         }
     }
 
-    /// Says that a name, or a track of one, came or went.
+    /// Says that a name came or went.
     pub fn announce(&self) {
         self.changes.send_modify(|version| *version += 1);
     }

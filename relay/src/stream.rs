@@ -109,6 +109,8 @@ pub struct Stream {
     config: Config,
     recorders: Vec<Mutex<Recorder>>,
     tracks: RwLock<BTreeMap<Bytes, Arc<Track>>>,
+    /// The news that a track was added.
+    added: watch::Sender<()>,
     viewers: Mutex<BTreeMap<u64, Arc<dyn ViewerProbe>>>,
     state: Mutex<State>,
     writer: watch::Sender<Writer>,
@@ -148,6 +150,7 @@ impl Stream {
                 .map(|_| Mutex::new(Recorder::new(now_us)))
                 .collect(),
             tracks: RwLock::default(),
+            added: watch::Sender::new(()),
             viewers: Mutex::default(),
             state: Mutex::new(State {
                 publisher: PublisherSnapshot::default(),
@@ -164,6 +167,11 @@ impl Stream {
     /// The track of that name.
     pub fn track(&self, name: &[u8]) -> Option<Arc<Track>> {
         self.tracks.read().get(name).cloned()
+    }
+
+    /// Follows the tracks: changes whenever one is added.
+    pub fn track_changes(&self) -> watch::Receiver<()> {
+        self.added.subscribe()
     }
 
     /// What the stream's viewers on `shard` are recorded into.

@@ -261,21 +261,37 @@ async fn rendezvous(
         return first;
     }
     let wait = wait.min(session.config().rendezvous_limit);
-    let mut changes = session.context.shared.registry.changes();
-    let found = timeout(wait, async {
-        loop {
-            changes.mark_unchanged();
-            if let Ok(found) = find(session, name) {
-                return Some(found);
-            }
-            changes.changed().await.ok()?;
-        }
-    });
-    match found.await {
+    match timeout(wait, appearance(session, name)).await {
         Ok(Some(found)) => Ok(found),
         Ok(None) | Err(_) => {
             let reason = format!("nobody published {} within {wait:?}", name.namespace());
             Err(RequestError::new(RequestErrorCode::Timeout, reason))
+        }
+    }
+}
+
+/// Waits for the track: for its stream first, which has its tracks only when its publisher has
+/// said what they are.
+async fn appearance(session: &Session, name: &FullTrackName) -> Option<(Arc<Stream>, Arc<Track>)> {
+    let registry = &session.context.shared.registry;
+    let mut names = registry.changes();
+    loop {
+        names.mark_unchanged();
+        // Followed before they are looked at, so that none is missed.
+        let stream = registry.stream(name.namespace());
+        let mut tracks = stream.as_ref().map(|stream| stream.track_changes());
+        if let Ok(found) = find(session, name) {
+            return Some(found);
+        }
+        let added = async {
+            match &mut tracks {
+                Some(tracks) => tracks.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = names.changed() => changed.ok()?,
+            changed = added => changed.ok()?,
         }
     }
 }

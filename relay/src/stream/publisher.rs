@@ -71,8 +71,11 @@ impl Publisher {
             })
         });
         track.ring.take_over(self.writer);
+        let track = Arc::clone(track);
+        drop(tracks);
+        self.stream.added.send_replace(());
         TrackWriter {
-            track: Arc::clone(track),
+            track,
             writer: self.writer,
             first_group: self.stream.since_ms,
         }
