@@ -16,16 +16,21 @@
 
 mod flv;
 mod media;
+mod moqt;
 mod obs;
 mod process;
 mod relay;
 mod rtmp;
 mod source;
+mod streams;
+mod trust;
 
 pub(crate) use flv::{FlvTag, Kind};
 pub(crate) use media::{Frame, Media, Track};
+pub(crate) use moqt::{ANSWER, Asked, Habits, MoqtClient, track_of};
 pub(crate) use obs::Obs;
 pub(crate) use process::{Process, Scratch, now, sleep, wait_for};
 pub(crate) use relay::{Pull, Response, Weir, weir};
 pub(crate) use rtmp::{Publisher, opus_tags};
 pub(crate) use source::{Recipe, Source, push, recipes};
+pub(crate) use streams::{FetchStream, GroupStream, MoqtObject, StreamEnd};
