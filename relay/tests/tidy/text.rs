@@ -27,7 +27,7 @@ const UNSAFE_ALLOWED: &[(&str, &str)] = &[
         "socket options that socket2 does not know",
     ),
     (
-        "benches/",
+        "benches/tests/allocations/",
         "a counting allocator has to implement GlobalAlloc",
     ),
 ];

@@ -1,0 +1,136 @@
+//! A publisher and a shard's pump: ring → mirror → policy → what a stream would be handed.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use weir_protocol::body::Body;
+use weir_protocol::moqt::Location;
+use weir_relay::ring::{Limits, Object, PushError, Reader, Ring, Wake, Writer};
+use weir_relay::subscription::{Action, Options, Subscription};
+
+use crate::ingest::{Builder, ROOM, properties};
+use crate::{FRAME_BYTES, FRAME_US, GROUP_FRAMES};
+
+const WRITER: Writer = Writer(1);
+
+/// Objects that a viewer's stream is handed at once, as in the relay.
+const BATCH: usize = 4;
+
+/// Publishes one frame after the other, each a clone of the same object with its own id and times.
+#[derive(Debug)]
+pub struct Publisher {
+    ring: Arc<Ring>,
+    object: Object,
+    frames: u64,
+}
+
+impl Publisher {
+    /// A publisher of an empty ring with the relay's default limits. `None` when the object's
+    /// headers do not fit their room.
+    pub fn new() -> Option<Self> {
+        let body = Body::copy_from(ROOM, &[0x17; FRAME_BYTES]);
+        Some(Self {
+            ring: Arc::new(Ring::new(Limits::default())),
+            object: Builder::default().build(0, body, &properties(FRAME_US, false))?,
+            frames: 0,
+        })
+    }
+
+    /// The ring that it publishes to.
+    pub fn ring(&self) -> &Arc<Ring> {
+        &self.ring
+    }
+
+    /// The object that every frame is a clone of.
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// Publishes a frame, in a new group when the last one has all of its frames.
+    ///
+    /// # Errors
+    ///
+    /// What the ring says; it has no reason to.
+    pub fn publish(&mut self) -> Result<(), PushError> {
+        let id = self.frames % GROUP_FRAMES;
+        if id == 0 {
+            self.ring.begin_group(WRITER, self.frames / GROUP_FRAMES)?;
+        }
+        let complete_us = self.frames * FRAME_US;
+        self.frames += 1;
+        let object = Object {
+            id,
+            first_byte_us: complete_us,
+            complete_us,
+            ..self.object.clone()
+        };
+        self.ring.push(WRITER, object)
+    }
+}
+
+/// The viewers of one track on one shard, and the mirror that they are served from.
+#[derive(Debug)]
+pub struct Pump {
+    wake: Arc<Wake>,
+    reader: Reader,
+    viewers: Vec<Subscription>,
+}
+
+impl Pump {
+    /// A pump with `viewers` that begin with the first object to come.
+    pub fn new(ring: &Arc<Ring>, viewers: usize) -> Self {
+        let wake = Arc::<Wake>::default();
+        let next = ring.largest().map_or(0, |largest| largest.group + 1);
+        let options = Options {
+            start: Location {
+                group: next,
+                object: 0,
+            },
+            end_group: None,
+            forward: true,
+            behind_limit_us: 2_000_000,
+        };
+        Self {
+            reader: Reader::new(Arc::clone(ring), Arc::clone(&wake)),
+            wake,
+            viewers: vec![Subscription::new(options); viewers],
+        }
+    }
+
+    /// Looks whether it was woken, brings the mirror up to date, and hands `write` what each
+    /// viewer is to get. Returns the objects handed over.
+    pub fn pass(&mut self, mut write: impl FnMut(&Object)) -> usize {
+        if !self.wake.take(Waker::noop()) || !self.reader.sync() {
+            return 0;
+        }
+        let mut written = 0;
+        for viewer in &mut self.viewers {
+            // The relay stores it for the API.
+            std::hint::black_box(viewer.behind_us(self.reader.groups()));
+            written += serve(viewer, &self.reader, &mut write);
+        }
+        written
+    }
+}
+
+fn serve(viewer: &mut Subscription, reader: &Reader, write: &mut impl FnMut(&Object)) -> usize {
+    let mut written = 0;
+    loop {
+        match viewer.next(reader.groups(), reader.is_ended()) {
+            Action::Wait | Action::End(_) => return written,
+            Action::Open { group, index } => viewer.opened(group, index),
+            Action::Write { group, index } => {
+                let mut groups = reader.groups().iter().rev();
+                let Some(group) = groups.find(|known| known.id == group) else {
+                    return written;
+                };
+                let batch = group.objects.iter().skip(index).take(BATCH);
+                let objects = batch.map(&mut *write).count();
+                viewer.wrote(objects);
+                written += objects;
+            }
+            Action::Finish { .. } => viewer.finished(),
+            Action::Skip { group, .. } => viewer.skipped(group),
+        }
+    }
+}
