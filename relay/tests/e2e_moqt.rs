@@ -97,9 +97,11 @@ fn goaway_is_heard_when_the_relay_is_told_to_stop() {
     for (client, version) in clients.iter().zip(Version::ALL) {
         let goaway = wait_for("GOAWAY", ANSWER, || {
             let heard = client.heard();
-            let goaway = heard.iter().find_map(|message| match message {
-                Message::Goaway(goaway) => Some(goaway.clone()),
-                _ => None,
+            let goaway = heard.iter().find_map(|message| {
+                let Message::Goaway(goaway) = message else {
+                    return None;
+                };
+                Some(goaway.clone())
             });
             goaway.ok_or_else(|| format!("{heard:?}"))
         });

@@ -217,13 +217,12 @@ impl MoqtClient {
     #[track_caller]
     pub(crate) fn closed(&self) -> (u64, String) {
         let closed = async { timeout(ANSWER, self.connection.closed()).await };
-        match self.runtime.block_on(closed).unwrap() {
-            quinn::ConnectionError::ApplicationClosed(close) => (
-                close.error_code.into_inner(),
-                String::from_utf8_lossy(&close.reason).into_owned(),
-            ),
-            other => panic!("the session ended by itself: {other}"),
-        }
+        let closed = self.runtime.block_on(closed).unwrap();
+        let quinn::ConnectionError::ApplicationClosed(close) = closed else {
+            panic!("the session ended by itself: {closed}");
+        };
+        let reason = String::from_utf8_lossy(&close.reason).into_owned();
+        (close.error_code.into_inner(), reason)
     }
 
     /// Whether the session is still there.
