@@ -9,7 +9,7 @@ mod packager;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
@@ -84,6 +84,9 @@ pub async fn serve(context: &Context, stream: TcpStream, addr: SocketAddr) {
         (Err(error @ IngestError::Io(_)), None) => debug!(%addr, %error, "connection lost"),
         (Err(error), None) => info!(%addr, %error, "refused an RTMP peer"),
     }
+    if connection.told {
+        connection.hang_up().await;
+    }
 }
 
 struct Connection<'a> {
@@ -96,6 +99,8 @@ struct Connection<'a> {
     opened: Instant,
     phase: watch::Receiver<Phase>,
     ended: bool,
+    /// Whether the peer was told why the connection ends.
+    told: bool,
 }
 
 impl<'a> Connection<'a> {
@@ -118,6 +123,7 @@ impl<'a> Connection<'a> {
             opened: Instant::now(),
             phase: context.shared.phase.clone(),
             ended: false,
+            told: false,
         })
     }
 
@@ -141,6 +147,7 @@ impl<'a> Connection<'a> {
                         return self.refuse(error).await;
                     }
                     if self.ended {
+                        self.told = true;
                         return Ok(());
                     }
                 }
@@ -163,10 +170,12 @@ impl<'a> Connection<'a> {
                 (self.opened + limit, IngestError::NoPublish(limit))
             }
         };
+        let mut phase = self.phase.clone();
         let superseded = async {
             match &mut self.packager {
                 Some(packager) => packager.superseded().await,
-                None => std::future::pending().await,
+                // An error would mean that the relay is gone, which is the same news.
+                None => drop(phase.wait_for(|phase| *phase != Phase::Running).await),
             }
         };
         tokio::select! {
@@ -276,10 +285,22 @@ impl<'a> Connection<'a> {
         if let Some(stream_id) = self.published.take() {
             self.session.unpublish_notice(stream_id, &reason);
         }
-        self.flush().await?;
-        // Without this the answer could be lost with the socket's unread input.
-        self.socket.shutdown().await?;
-        Ok(())
+        self.told = true;
+        self.flush().await
+    }
+
+    /// Ends our half and lets the peer read it. A socket that is closed with input unread is
+    /// reset, and what the peer has not read by then is lost with it: encoders look at answers
+    /// every few frames only.
+    async fn hang_up(&mut self) {
+        let mut buffer = vec![0; READ_BYTES].into_boxed_slice();
+        let listened = async {
+            self.socket.shutdown().await?;
+            while self.socket.read(&mut buffer).await? > 0 {}
+            Ok::<_, std::io::Error>(())
+        };
+        // The peer has left, or had its time: both end it.
+        let _ = timeout(HANG_UP_LIMIT, listened).await;
     }
 
     async fn flush(&mut self) -> Result<(), IngestError> {
@@ -306,6 +327,10 @@ fn stream_name(app: &str, key: &str) -> Result<Namespace, NameError> {
 
 /// Read at a time: several frames' worth, so that a burst costs few calls.
 const READ_BYTES: usize = 64 << 10;
+
+/// How long a peer may take to read why its connection ends: a few looks of a slow encoder, and
+/// less than the relay's own time to drain.
+const HANG_UP_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long the few bytes of an answer may take to leave.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);

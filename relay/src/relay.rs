@@ -52,6 +52,7 @@ pub struct Relay {
     http: tokio::task::JoinHandle<io::Result<()>>,
     publishers: TcpListener,
     admitted: Arc<Semaphore>,
+    max_publishers: usize,
     max_sessions: u32,
 }
 
@@ -126,6 +127,7 @@ impl Relay {
             http,
             publishers: TcpListener::from_std(publishers)?,
             admitted: Arc::new(Semaphore::new(config.max_publishers)),
+            max_publishers: config.max_publishers,
             max_sessions: u32::try_from(config.max_sessions).unwrap_or(u32::MAX),
         })
     }
@@ -194,6 +196,10 @@ impl Relay {
         let deadline = tokio::time::Instant::now() + DRAIN_LIMIT;
         let everyone = self.shared.sessions.acquire_many(self.max_sessions);
         let gone = tokio::time::timeout_at(deadline, everyone).await.is_ok();
+        // Publishers hear that the relay stops; those that do not leave are not waited for.
+        let publishers = u32::try_from(self.max_publishers).unwrap_or(u32::MAX);
+        let publishers = self.admitted.acquire_many(publishers);
+        let _ = tokio::time::timeout_at(deadline, publishers).await;
         self.phase.send_replace(Phase::Stopped);
         // The listener stops with the phase; its error would have been logged by it.
         let _ = self.http.await;

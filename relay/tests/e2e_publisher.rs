@@ -7,10 +7,13 @@ mod support;
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{Publisher, Scratch, Source, Track, Weir, push, recipes, sleep, wait_for};
+use support::{
+    FlvTag, Kind, Process, Publisher, Scratch, Source, Track, Weir, push, recipes, sleep, wait_for,
+};
 
 /// Longer than any pull here takes.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -137,6 +140,104 @@ fn garbage_on_the_rtmp_port_disturbs_nobody() {
         "{} frames",
         pulled.video().frames.len()
     );
+}
+
+/// Runs ffmpeg until the relay has turned it away, and gives what it told its user.
+#[track_caller]
+fn refused_ffmpeg(codec: &[&str], url: &str) -> String {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-re", "-f", "lavfi", "-i"]);
+    command.arg("testsrc2=size=320x180:rate=30");
+    command.args(codec).args(["-t", "30", "-f", "flv", url]);
+    let mut push = Process::run("ffmpeg-refused", &mut command, LIMIT);
+    let said = push.stderr();
+    assert!(!push.exit(LIMIT).success(), "ffmpeg was let in: {said}");
+    said
+}
+
+/// A relay with these lines in its configuration.
+#[track_caller]
+fn configured(lines: &str) -> (Weir, Scratch) {
+    let file = Scratch::new("limits.toml");
+    fs::write(file.path(), lines).unwrap();
+    let relay = Weir::start_with(&["--config", file.path().to_str().unwrap()]);
+    (relay, file)
+}
+
+#[test]
+fn an_address_without_a_key_is_refused_with_the_remedy() {
+    let relay = Weir::start();
+    let mut publisher = Publisher::connect(relay.rtmp, "live", "");
+    publisher.wait_said("NetStream.Publish.BadName");
+    publisher.wait_said("rtmp://host/live/cam");
+    assert!(publisher.is_closed(), "then the close");
+    let said = refused_ffmpeg(&["-c:v", "libx264"], &relay.rtmp_url("live"));
+    assert!(said.contains("stream key"), "{said}");
+    assert_eq!(relay.streams()["streams"], serde_json::json!([]));
+}
+
+#[test]
+fn a_codec_that_is_not_carried_is_refused_by_name() {
+    let relay = Weir::start();
+    let tag = |kind, first: u8| FlvTag {
+        kind,
+        timestamp_ms: 0,
+        body: [&[first], [0; 40].as_slice()].concat(),
+    };
+    // Sorenson's H.263 and MP3, in the numbers of FLV.
+    for (tag, name, remedy) in [
+        (tag(Kind::Video, 0x12), "H.263", "use H.264"),
+        (tag(Kind::Audio, 0x2f), "MP3", "use AAC"),
+    ] {
+        let mut publisher = Publisher::publish(relay.rtmp, "live", name);
+        publisher.send(&tag);
+        publisher.wait_said(name);
+        publisher.wait_said(remedy);
+        assert!(publisher.is_closed(), "then the close");
+    }
+    let said = refused_ffmpeg(&["-c:v", "flv"], &relay.rtmp_url("live/cam"));
+    assert!(
+        said.contains("H.263") && said.contains("use H.264"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_publisher_beyond_the_limits_hears_which_one() {
+    let (relay, _file) = configured("[stream]\nmax_streams = 1\n");
+    let _first = Publisher::publish(relay.rtmp, "live", "one");
+    let mut second = Publisher::connect(relay.rtmp, "live", "two");
+    second.wait_said("NetStream.Publish.Rejected");
+    second.wait_said("limit of 1 streams");
+    assert!(second.is_closed(), "then the close");
+    // The stream that is there may be taken over: it is no further one.
+    let _again = Publisher::publish(relay.rtmp, "live", "one");
+}
+
+#[test]
+fn a_refused_encoder_that_goes_on_sending_still_hears_why() {
+    let relay = Weir::start();
+    let mut publisher = Publisher::publish(relay.rtmp, "live", "cam");
+    let bad = FlvTag {
+        kind: Kind::Video,
+        timestamp_ms: 0,
+        body: [&[0x12], [0; 30_000].as_slice()].concat(),
+    };
+    // As encoders do, it has sent much more before it looks at the answer.
+    for _ in 0..100 {
+        publisher.send(&bad);
+    }
+    publisher.wait_said("NetStream.Publish.Rejected");
+    assert!(publisher.is_closed(), "then the close");
+}
+
+#[test]
+fn a_publisher_is_told_that_the_relay_stops() {
+    let mut relay = Weir::start();
+    let mut publisher = Publisher::publish(relay.rtmp, "live", "cam");
+    relay.terminate();
+    publisher.wait_said("the server is stopping");
+    assert_eq!(relay.exit().code(), Some(0), "{}", relay.log());
 }
 
 /// A stream after one viewer watched it for some seconds.
