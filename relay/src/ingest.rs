@@ -68,9 +68,15 @@ enum IngestError {
     Refused(String),
 }
 
-/// Serves a connection until either side ends it.
-pub async fn serve(context: &Context, stream: TcpStream, addr: SocketAddr) {
-    let mut connection = match Connection::new(context, stream, addr) {
+/// Serves a connection until either side ends it. With a `refusal` it may not publish, and hears
+/// that as the reason.
+pub async fn serve(
+    context: &Context,
+    stream: TcpStream,
+    addr: SocketAddr,
+    refusal: Option<String>,
+) {
+    let mut connection = match Connection::new(context, stream, addr, refusal) {
         Ok(connection) => connection,
         Err(error) => return warn!(%addr, %error, "lost a publisher's connection"),
     };
@@ -98,13 +104,20 @@ struct Connection<'a> {
     published: Option<StreamId>,
     opened: Instant,
     phase: watch::Receiver<Phase>,
+    /// Why this publisher is not let in; none if it is.
+    refusal: Option<String>,
     ended: bool,
     /// Whether the peer was told why the connection ends.
     told: bool,
 }
 
 impl<'a> Connection<'a> {
-    fn new(context: &'a Context, stream: TcpStream, addr: SocketAddr) -> std::io::Result<Self> {
+    fn new(
+        context: &'a Context,
+        stream: TcpStream,
+        addr: SocketAddr,
+        refusal: Option<String>,
+    ) -> std::io::Result<Self> {
         let socket = tokio::net::TcpStream::from_std(stream)?;
         net::tune_publisher(&socket)?;
         let mut random = [0; RANDOM_LEN];
@@ -122,6 +135,7 @@ impl<'a> Connection<'a> {
             published: None,
             opened: Instant::now(),
             phase: context.shared.phase.clone(),
+            refusal,
             ended: false,
             told: false,
         })
@@ -241,6 +255,10 @@ impl<'a> Connection<'a> {
             info!(addr = %self.addr, app = request.app, description, "refused a publisher");
             session.refuse_publish(stream_id, &Refusal { code, description });
         };
+        if let Some(reason) = self.refusal.clone() {
+            refuse(&mut self.session, RefusalCode::Rejected, reason);
+            return Ok(());
+        }
         let namespace = match stream_name(&request.app, &request.key) {
             Ok(namespace) => namespace,
             Err(error) => {

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::config::{Config, Listener};
 use crate::endpoint::{self, Certificate, CertificateError};
 use crate::registry::Registry;
-use crate::shard::{Phase, Shard, Shared};
+use crate::shard::{Arrival, Phase, Shard, Shared};
 use crate::{clock, http, net};
 
 mod view;
@@ -53,6 +53,8 @@ pub struct Relay {
     publishers: TcpListener,
     admitted: Arc<Semaphore>,
     max_publishers: usize,
+    /// Places of publishers beyond the limit, who are told about it.
+    turned_away: Arc<Semaphore>,
     max_sessions: u32,
 }
 
@@ -128,6 +130,7 @@ impl Relay {
             publishers: TcpListener::from_std(publishers)?,
             admitted: Arc::new(Semaphore::new(config.max_publishers)),
             max_publishers: config.max_publishers,
+            turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             max_sessions: u32::try_from(config.max_sessions).unwrap_or(u32::MAX),
         })
     }
@@ -171,15 +174,29 @@ impl Relay {
     }
 
     fn admit(&self, stream: tokio::net::TcpStream, addr: SocketAddr, next_shard: &mut usize) {
-        let Ok(permit) = Arc::clone(&self.admitted).try_acquire_owned() else {
-            warn!(%addr, "refused a publisher: publisher.max_publishers are connected");
-            return;
+        let (permit, refusal) = match Arc::clone(&self.admitted).try_acquire_owned() {
+            Ok(permit) => (permit, None),
+            Err(_) => {
+                warn!(%addr, "refused a publisher: publisher.max_publishers are connected");
+                let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() else {
+                    return;
+                };
+                let limit = self.max_publishers;
+                let reason = format!("this relay serves its limit of {limit} publishers");
+                (permit, Some(reason))
+            }
         };
         let shard = &self.shards[*next_shard % self.shards.len()];
         *next_shard += 1;
         match stream.into_std() {
             Ok(stream) => {
-                if shard.publish((stream, addr, permit)).is_err() {
+                let arrival = Arrival {
+                    stream,
+                    addr,
+                    permit,
+                    refusal,
+                };
+                if shard.publish(arrival).is_err() {
                     warn!(%addr, "refused a publisher: the shard has too many on their way");
                 }
             }
@@ -275,6 +292,9 @@ impl Bound for Vec<std::net::UdpSocket> {
 
 /// How often streams are looked at for the end of their linger time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Publishers beyond the limit that are told so at a time; further ones are closed without a word.
+const TURNED_AWAY_MAX: usize = 16;
 
 /// Pause after a failed accept.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);

@@ -60,8 +60,18 @@ pub struct Context {
     pub shared: Arc<Shared>,
 }
 
-/// A publisher's connection on its way to a shard, with its place among the publishers.
-pub type Arrival = (TcpStream, SocketAddr, OwnedSemaphorePermit);
+/// A publisher's connection on its way to a shard.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Its socket.
+    pub stream: TcpStream,
+    /// Where it comes from.
+    pub addr: SocketAddr,
+    /// Its place among the publishers, or among those that are turned away.
+    pub permit: OwnedSemaphorePermit,
+    /// Why it is turned away; none if it is not.
+    pub refusal: Option<String>,
+}
 
 /// A running shard.
 #[derive(Debug)]
@@ -156,10 +166,11 @@ async fn serve(
     loop {
         tokio::select! {
             Some(incoming) = endpoint.accept() => accept(context, incoming, &mut tasks),
-            Some((stream, addr, permit)) = arrivals.recv() => {
+            Some(arrival) = arrivals.recv() => {
                 let context = Arc::clone(context);
                 tasks.spawn(async move {
-                    ingest::serve(&context, stream, addr).await;
+                    let Arrival { stream, addr, permit, refusal } = arrival;
+                    ingest::serve(&context, stream, addr, refusal).await;
                     drop(permit);
                 });
             }

@@ -212,6 +212,22 @@ fn a_publisher_beyond_the_limits_hears_which_one() {
     assert!(second.is_closed(), "then the close");
     // The stream that is there may be taken over: it is no further one.
     let _again = Publisher::publish(relay.rtmp, "live", "one");
+
+    let (relay, _file) = configured("[publisher]\nmax_publishers = 1\n");
+    let first = Publisher::publish(relay.rtmp, "live", "one");
+    let mut second = Publisher::connect(relay.rtmp, "live", "two");
+    second.wait_said("NetStream.Publish.Rejected");
+    second.wait_said("limit of 1 publishers");
+    assert!(second.is_closed(), "then the close");
+    let said = refused_ffmpeg(&["-c:v", "libx264"], &relay.rtmp_url("live/two"));
+    assert!(said.contains("limit of 1 publishers"), "{said}");
+    drop(first);
+    wait_for("the place to be free", LIMIT, || {
+        let stream = relay.stream("live/one").ok_or("the stream is gone")?;
+        let lingers = stream["state"] == "lingering";
+        lingers.then_some(()).ok_or_else(|| stream.to_string())
+    });
+    let _third = Publisher::publish(relay.rtmp, "live", "three");
 }
 
 #[test]
