@@ -234,7 +234,10 @@ fn nonsense_ends_the_session_as_a_protocol_violation() {
     let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
     let (_video, alias) = watch(&mut viewer, "video");
     type Offence = fn(&mut MoqtClient);
-    let offences: [(&str, Offence); 6] = [
+    let offences: [(&str, Offence); 7] = [
+        ("a stream of no known type", |c| {
+            drop(c.open_data(&[0x07, 1, 2]))
+        }),
         ("garbage on the control stream", |c| c.say(&[0x3f; 40])),
         ("a second SETUP", |c| c.say(&[0xaf, 0, 0, 0])),
         ("the control stream's end", MoqtClient::finish_control),
@@ -262,6 +265,80 @@ fn nonsense_ends_the_session_as_a_protocol_violation() {
     }
     let groups = viewer.wait_groups("two groups", alias, whole(2));
     assert_frames_of(&source, Kind::Video, &objects(&groups));
+}
+
+#[test]
+fn a_session_without_setup_is_closed_and_a_stream_nobody_asked_for_is_not_read() {
+    let relay = Weir::start();
+    let silent = Habits {
+        silent: true,
+        ..Habits::default()
+    };
+    let silent = MoqtClient::with_habits(relay.quic, Version::Draft19, silent);
+    let mut client = MoqtClient::connect(relay.quic, Version::Draft19);
+    // Padding is drained, objects of no subscription are stopped; both leave the session alone.
+    let _padding = client.open_data(&[0xf0, 0x13, 0x2b, 0x3e, 0x28, 0, 0, 0]);
+    let objects = client.open_data(&[0x78, 2, 7, 0, 1, 0x61]);
+    client.wait_stopped(&objects);
+    let (code, reason) = silent.closed();
+    assert_eq!(code, SessionError::ControlMessageTimeout.code(), "{reason}");
+    let error = client.subscribe("video", params()).refused();
+    assert_eq!(error.code, RequestErrorCode::DoesNotExist);
+}
+
+#[test]
+fn a_subscription_to_a_range_ends_with_it() {
+    let (relay, source, _push) = live();
+    for version in Version::ALL {
+        let mut client = MoqtClient::connect(relay.quic, version);
+        let (_video, alias) = watch(&mut client, "video");
+        let now = client.wait_groups("a group", alias, |groups| !groups.is_empty());
+        let newest = now[now.len() - 1].header.group;
+        let mut client = MoqtClient::connect(relay.quic, version);
+        let range = |first, last| Params {
+            filter: Some(Filter::Absolute {
+                start: Location::new(first, 0),
+                end: Some(last),
+            }),
+            ..params()
+        };
+        let error = client.subscribe("video", range(0, 5)).refused();
+        assert_eq!(error.code, RequestErrorCode::InvalidRange, "{error:?}");
+        let mut asked = client.subscribe("video", range(newest + 1, newest + 2));
+        let alias = asked.subscribed().alias;
+        let Some(Message::PublishDone(done)) = asked.next() else {
+            panic!("no PUBLISH_DONE");
+        };
+        assert_eq!(done.code, PublishDoneCode::SubscriptionEnded);
+        assert_eq!(asked.next(), None, "PUBLISH_DONE is the last message");
+        assert_eq!(done.stream_count, Some(2));
+        let groups = client.wait_groups("both groups", alias, whole(2));
+        assert_eq!(groups.len(), 2);
+        assert_frames_of(&source, Kind::Video, &objects(&groups));
+        assert_eq!(objects(&groups).len(), 2 * source.gop);
+    }
+}
+
+#[test]
+fn a_group_that_the_viewer_stops_is_not_opened_again() {
+    let (relay, source, _push) = live();
+    let stops = Habits {
+        stops_stream: Some(1),
+        ..Habits::default()
+    };
+    let mut client = MoqtClient::with_habits(relay.quic, Version::Draft19, stops);
+    let (_video, alias) = watch(&mut client, "video");
+    let groups = client.wait_groups("two groups after it", alias, |groups| {
+        groups.iter().skip(2).filter(|g| g.is_whole()).count() >= 2
+    });
+    assert_eq!(groups[1].end, Some(StreamEnd::Stopped));
+    let ids: Vec<u64> = groups.iter().map(|group| group.header.group).collect();
+    let unbroken: Vec<u64> = (ids[0]..).take(ids.len()).collect();
+    assert_eq!(ids, unbroken, "each group once");
+    assert_frames_of(&source, Kind::Video, &objects(&groups[2..]));
+    let skipped = relay.stream("live/cam").unwrap()["objects_skipped"].clone();
+    assert!(skipped["reset"].as_u64().unwrap() > 0, "{skipped}");
+    assert_eq!(skipped["behind"], 0, "{skipped}");
 }
 
 #[test]
@@ -572,6 +649,7 @@ fn a_viewer_who_reads_nothing_is_skipped_and_the_other_loses_nothing() {
     relay.wait_live("live/cam", &["video", "audio"]);
     let deaf = Habits {
         deaf_after: Some(100_000),
+        ..Habits::default()
     };
     let mut stalled = MoqtClient::with_habits(relay.quic, Version::Draft19, deaf);
     let (_stalled, _) = watch(&mut stalled, "video");

@@ -40,6 +40,10 @@ pub(crate) struct MoqtClient {
 pub(crate) struct Habits {
     /// Bytes that the relay may send on all streams together, and that are never read.
     pub(crate) deaf_after: Option<u32>,
+    /// Of which subgroup stream, in the order of their coming, it has enough after an object.
+    pub(crate) stops_stream: Option<usize>,
+    /// Whether it sends no SETUP.
+    pub(crate) silent: bool,
 }
 
 /// A request that was made. Dropping it cancels it.
@@ -82,6 +86,7 @@ impl MoqtClient {
         let opened = runtime.block_on(opening);
         let (local, connection, control) = opened.unwrap().unwrap();
         if habits.deaf_after.is_none() {
+            seen.lock().stops = habits.stops_stream;
             let listening = streams::listen(connection.clone(), version, Arc::clone(&seen));
             runtime.spawn(listening);
         }
@@ -130,6 +135,17 @@ impl MoqtClient {
             let (mut send, recv) = self.connection.open_bi().await?;
             send.write_all(bytes).await?;
             Ok::<_, Box<dyn std::error::Error>>((send, recv))
+        };
+        self.runtime.block_on(opened).unwrap()
+    }
+
+    /// Opens a unidirectional stream with these bytes, whatever they are.
+    #[track_caller]
+    pub(crate) fn open_data(&self, bytes: &[u8]) -> quinn::SendStream {
+        let opened = async {
+            let mut send = self.connection.open_uni().await?;
+            send.write_all(bytes).await?;
+            Ok::<_, Box<dyn std::error::Error>>(send)
         };
         self.runtime.block_on(opened).unwrap()
     }
@@ -223,6 +239,14 @@ impl MoqtClient {
         };
         let reason = String::from_utf8_lossy(&close.reason).into_owned();
         (close.error_code.into_inner(), reason)
+    }
+
+    /// Waits until the relay refuses the rest of a stream.
+    #[track_caller]
+    pub(crate) fn wait_stopped(&self, stream: &quinn::SendStream) {
+        let stopped = async { timeout(ANSWER, stream.stopped()).await };
+        let code = self.runtime.block_on(stopped).unwrap().unwrap();
+        assert!(code.is_some(), "it was taken in full");
     }
 
     /// Whether the session is still there.
@@ -322,6 +346,7 @@ async fn open(relay: SocketAddr, version: Version, habits: Habits) -> Result<Ope
         .map_err(|error| error.to_string())?;
     let mut config = TrustAnyone::client_config(version.alpn());
     let mut transport = quinn::TransportConfig::default();
+    transport.keep_alive_interval(Some(Duration::from_secs(1)));
     if let Some(bytes) = habits.deaf_after {
         transport.receive_window(bytes.into());
     }
@@ -337,6 +362,9 @@ async fn open(relay: SocketAddr, version: Version, habits: Habits) -> Result<Ope
         implementation: Some("by hand".to_owned()),
         ..Setup::default()
     });
+    if habits.silent {
+        return Ok((local, connection, control));
+    }
     let mut bytes = BytesMut::new();
     setup
         .encode(version, StreamRole::Control, &mut bytes)

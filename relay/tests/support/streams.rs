@@ -19,6 +19,8 @@ pub(crate) struct Seen {
     pub(crate) groups: Vec<GroupStream>,
     /// FETCH streams.
     pub(crate) fetches: Vec<FetchStream>,
+    /// The subgroup stream that is stopped after an object.
+    pub(crate) stops: Option<usize>,
     /// What could not be read.
     pub(crate) wrong: Vec<String>,
 }
@@ -41,6 +43,8 @@ pub(crate) enum StreamEnd {
     Fin,
     /// By a reset with this code.
     Reset(u64),
+    /// By the viewer, with STOP_SENDING.
+    Stopped,
 }
 
 /// A subgroup stream.
@@ -65,6 +69,13 @@ pub(crate) struct FetchStream {
     pub(crate) ranges: Vec<(RangeKind, Location)>,
     /// Its end, if it came.
     pub(crate) end: Option<StreamEnd>,
+}
+
+impl Seen {
+    /// Whether the viewer has had enough of this subgroup stream.
+    fn is_enough(&self, index: usize) -> bool {
+        self.stops == Some(index) && !self.groups[index].objects.is_empty()
+    }
 }
 
 impl MoqtObject {
@@ -137,7 +148,7 @@ async fn read(
         match chunk(&mut stream).await {
             Some(Ok(bytes)) => head.extend_from_slice(&bytes),
             Some(Err(StreamEnd::Fin)) => return Err("a stream without a type".to_owned()),
-            Some(Err(StreamEnd::Reset(_))) | None => return Ok(()),
+            Some(Err(_)) | None => return Ok(()),
         }
     };
     match kind {
@@ -207,13 +218,18 @@ async fn read_group(
                 (SubgroupEvent::Object { .. }, None) => return Err("no header".to_owned()),
             }
         }
+        if let Some(index) = index.filter(|index| seen.lock().is_enough(*index)) {
+            drop(stream.stop(1u32.into()));
+            seen.lock().groups[index].end = Some(StreamEnd::Stopped);
+            return Ok(());
+        }
         match (chunk(&mut stream).await, index) {
             (Some(Ok(bytes)), _) => reader.push(bytes),
             (Some(Err(end)), Some(index)) => {
                 seen.lock().groups[index].end = Some(end);
                 return match end {
                     StreamEnd::Fin => reader.finish().map_err(|error| error.to_string()),
-                    StreamEnd::Reset(_) => Ok(()),
+                    StreamEnd::Reset(_) | StreamEnd::Stopped => Ok(()),
                 };
             }
             (Some(Err(_)) | None, _) => return Ok(()),
@@ -267,7 +283,7 @@ async fn read_fetch(
                 seen.lock().fetches[index].end = Some(end);
                 return match end {
                     StreamEnd::Fin => reader.finish().map_err(|error| error.to_string()),
-                    StreamEnd::Reset(_) => Ok(()),
+                    StreamEnd::Reset(_) | StreamEnd::Stopped => Ok(()),
                 };
             }
             (Some(Err(_)) | None, _) => return Ok(()),
