@@ -15,8 +15,8 @@ use weir_protocol::moqt::message::{
     FetchKind, PublishNamespace, Subscribe, SubscribeNamespace, SubscribeTracks, TrackStatus,
 };
 use weir_protocol::moqt::{
-    Filter, Location, Message, Namespace, Params, PublishDoneCode, RequestErrorCode, SessionError,
-    TrackProperties, Version,
+    Filter, GroupOrder, Location, Message, Namespace, Params, PublishDoneCode, RequestErrorCode,
+    SessionError, TrackProperties, Version,
 };
 
 /// For runs that must outlast their source.
@@ -404,6 +404,36 @@ fn fetch_gives_whole_groups_of_the_past_bit_for_bit() {
         let part = client.wait_fetched(&part);
         assert_eq!(part.objects, live[1].objects[5..8], "{version}");
     }
+}
+
+#[test]
+fn fetch_gives_the_newest_group_first_when_asked_to() {
+    let (relay, _source, _push) = live();
+    let mut client = MoqtClient::connect(relay.quic, Version::Draft19);
+    let (_video, alias) = watch(&mut client, "video");
+    let live = client.wait_groups("three groups", alias, whole(3));
+    let (first, second) = (live[1].header.group, live[2].header.group);
+    let descending = || Params {
+        group_order: Some(GroupOrder::Descending),
+        ..params()
+    };
+    let back_to = |start| FetchKind::Standalone {
+        track: track_of("live/cam", "video"),
+        start,
+        end: Location::new(second, 0),
+    };
+    let mut fetch = client.fetch(back_to(Location::new(first, 0)), descending());
+    fetch.fetching();
+    let fetched = client.wait_fetched(&fetch);
+    let backwards = [live[2].objects.clone(), live[1].objects.clone()].concat();
+    assert_eq!(fetched.objects, backwards);
+    assert_eq!(fetched.ranges, []);
+    let mut fetch = client.fetch(back_to(Location::new(0, 0)), descending());
+    fetch.fetching();
+    let fetched = client.wait_fetched(&fetch);
+    assert!(fetched.objects.starts_with(&backwards));
+    let unknown = (RangeKind::Unknown, Location::new(0, 0));
+    assert_eq!(fetched.ranges, [unknown], "what was before is not known");
 }
 
 #[test]

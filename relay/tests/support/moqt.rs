@@ -13,7 +13,7 @@ use weir_protocol::moqt::message::{
     Fetch, FetchKind, FetchOk, RequestError, RequestUpdate, Setup, Subscribe, SubscribeOk,
 };
 use weir_protocol::moqt::{
-    FullTrackName, Message, Namespace, Params, RequestKind, StreamRole, Version,
+    FullTrackName, GroupOrder, Message, Namespace, Params, RequestKind, StreamRole, Version,
 };
 
 use super::process::wait_for;
@@ -165,6 +165,9 @@ impl MoqtClient {
     #[track_caller]
     pub(crate) fn fetch(&mut self, kind: FetchKind, params: Params) -> Asked {
         let request_id = self.fresh_id();
+        if params.group_order == Some(GroupOrder::Descending) {
+            self.seen.lock().descending.push(request_id);
+        }
         self.ask(Fetch {
             request_id,
             kind,

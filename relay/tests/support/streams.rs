@@ -9,6 +9,7 @@ use weir_protocol::moqt::fetch::{FetchEvent, FetchReader, RangeKind};
 use weir_protocol::moqt::properties::{Value, find};
 use weir_protocol::moqt::subgroup::{SubgroupEvent, SubgroupHeader, SubgroupReader};
 use weir_protocol::moqt::{GroupOrder, Location, Message, StreamRole, UniStreamType, Version};
+use weir_protocol::wire::Reader;
 
 /// Everything that came.
 #[derive(Default)]
@@ -19,6 +20,8 @@ pub(crate) struct Seen {
     pub(crate) groups: Vec<GroupStream>,
     /// FETCH streams.
     pub(crate) fetches: Vec<FetchStream>,
+    /// FETCHes that asked for the newest group first.
+    pub(crate) descending: Vec<u64>,
     /// The subgroup stream that is stopped after an object.
     pub(crate) stops: Option<usize>,
     /// What could not be read.
@@ -154,7 +157,7 @@ async fn read(
     match kind {
         UniStreamType::Control => read_control(stream, head, version, seen).await,
         UniStreamType::Subgroup => read_group(stream, head.freeze(), seen).await,
-        UniStreamType::Fetch => read_fetch(stream, head.freeze(), seen).await,
+        UniStreamType::Fetch => read_fetch(stream, head, seen).await,
         UniStreamType::Padding => Ok(()),
     }
 }
@@ -239,11 +242,26 @@ async fn read_group(
 
 async fn read_fetch(
     mut stream: quinn::RecvStream,
-    head: Bytes,
+    mut head: BytesMut,
     seen: &Mutex<Seen>,
 ) -> Result<(), String> {
-    let mut reader = FetchReader::new(GroupOrder::Ascending);
-    reader.push(head);
+    // The order is not on the stream: it is what the request with this id asked for.
+    let request_id = loop {
+        let mut header = Reader::new(&head);
+        if let (Ok(_), Ok(request_id)) = (header.vi64(), header.vi64()) {
+            break request_id;
+        }
+        match chunk(&mut stream).await {
+            Some(Ok(bytes)) => head.extend_from_slice(&bytes),
+            Some(Err(_)) | None => return Ok(()),
+        }
+    };
+    let order = match seen.lock().descending.contains(&request_id) {
+        true => GroupOrder::Descending,
+        false => GroupOrder::Ascending,
+    };
+    let mut reader = FetchReader::new(order);
+    reader.push(head.freeze());
     let mut index = None;
     loop {
         while let Some(event) = reader.poll().map_err(|error| error.to_string())? {
