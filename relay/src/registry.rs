@@ -1,5 +1,8 @@
 //! Names to streams, and the news that a name came or went.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

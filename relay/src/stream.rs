@@ -12,8 +12,6 @@
 //! forward. It may also arrive while the dead connection is still open; the older one is told.
 
 mod publisher;
-#[cfg(test)]
-mod tests;
 mod timeline;
 
 use std::collections::BTreeMap;

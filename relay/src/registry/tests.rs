@@ -6,11 +6,10 @@ use bytes::Bytes;
 use once::poll_once;
 use weir_protocol::moqt::Namespace;
 
-use super::{Presence, Publisher, TrackOptions, TrackWriter};
-use crate::clock;
-use crate::registry::{self, PublishError, Registry};
+use super::{Config, PublishError, Registry};
 use crate::ring::{Object, PushError};
 use crate::stats::snapshot::PublisherSnapshot;
+use crate::stream::{Presence, Publisher, TrackOptions, TrackWriter};
 
 /// Polls a future once, which is all that a test of "already" and "not yet" needs.
 mod once {
@@ -23,9 +22,9 @@ mod once {
 }
 
 fn registry() -> Registry {
-    let mut config = registry::Config {
+    let mut config = Config {
         max_streams: 2,
-        ..registry::Config::default()
+        ..Config::default()
     };
     config.stream.linger_us = LINGER_US;
     Registry::new(config, 1)
@@ -33,7 +32,7 @@ fn registry() -> Registry {
 
 fn publish(registry: &Registry, name: &str) -> Result<Publisher, PublishError> {
     let namespace = Namespace::from_path(name).unwrap();
-    registry.publish(&namespace, PublisherSnapshot::default(), clock::now_us())
+    registry.publish(&namespace, PublisherSnapshot::default(), EARLY_US)
 }
 
 fn video(publisher: &Publisher) -> TrackWriter {
@@ -65,14 +64,11 @@ fn stream_lingers_without_its_publisher_and_then_ends() {
     let track = video(&publisher);
     let first = track.begin_group().unwrap();
     assert_eq!(stream.presence(), Presence::Live);
-    assert!(
-        registry.sweep(u64::MAX / 2).is_empty(),
-        "a live stream stays"
-    );
+    assert!(registry.sweep(LATE_US).is_empty(), "a live stream stays");
     drop(publisher);
     assert_eq!(stream.presence(), Presence::Lingering);
-    assert!(registry.sweep(clock::now_us()).is_empty());
-    let ended = registry.sweep(clock::now_us() + LINGER_US);
+    assert!(registry.sweep(EARLY_US).is_empty());
+    let ended = registry.sweep(LATE_US);
     assert_eq!(ended, std::slice::from_ref(&stream.namespace));
     assert_eq!(stream.presence(), Presence::Ended);
     assert!(stream.track(b"video").unwrap().ring.is_ended());
@@ -95,7 +91,7 @@ fn returning_publisher_continues_the_tracks() {
     let stream = returned.stream();
     assert_eq!(stream.ingest.lock().reconnects(), 1);
     assert_eq!(video(&returned).begin_group(), Ok(first + 1));
-    assert!(registry.sweep(u64::MAX / 2).is_empty());
+    assert!(registry.sweep(LATE_US).is_empty());
 }
 
 #[test]
@@ -145,3 +141,7 @@ fn streams_are_limited_and_the_news_of_them_spreads() {
 }
 
 const LINGER_US: u64 = 10_000_000;
+
+/// Before and after anything that happens while a test runs.
+const EARLY_US: u64 = 0;
+const LATE_US: u64 = u64::MAX / 2;
