@@ -24,6 +24,7 @@ use source::Source;
 const FOLDERS: &[&str] = &[
     "relay/src",
     "relay/tests",
+    "protocol/examples",
     "protocol/src",
     "protocol/tests",
     "loadtest/src",
