@@ -1,5 +1,6 @@
 //! FETCH: the past of a track, from the ring, standalone or joined to a subscription.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -7,12 +8,13 @@ use tokio::time::{Duration, sleep, timeout};
 use tracing::warn;
 use web_transport_quinn::{SendStream, WriteError};
 use weir_protocol::moqt::fetch::{FetchHeader, FetchObjectWriter, FetchOrderError, RangeKind};
-use weir_protocol::moqt::message::{Fetch, FetchKind, FetchOk, RequestError};
+use weir_protocol::moqt::message::{Fetch, FetchKind, FetchOk, RequestError, RequestOk};
 use weir_protocol::moqt::{
-    GroupOrder, Location, Params, RequestErrorCode, StreamResetCode, Version,
+    GroupOrder, Location, Message, Params, RequestErrorCode, SessionError, StreamResetCode,
+    StreamRole, Version,
 };
 
-use super::control::stream_code;
+use super::control::{MessageError, stream_code};
 use super::request::{Request, find, properties};
 use super::subscribe::{DEFAULT_PRIORITY, Granted, Joinable};
 use super::{Close, Session};
@@ -60,13 +62,9 @@ pub(super) async fn serve(mut request: Request, message: Fetch) -> Result<(), Cl
     let mut writer = Writer::new(&session, &plan, message.request_id, order);
     // The past that is no longer kept is unknown, which is not the same as empty.
     let missing = oldest.is_none_or(|oldest| oldest > plan.start.group);
-    let failure = tokio::select! {
-        written = writer.write(&mut stream, &groups, missing) => {
-            written.err().map(|_| StreamResetCode::Cancelled)
-        }
-        // Cancelled by the peer.
-        _ = request.stream.stopped() => Some(StreamResetCode::Cancelled),
-        () = sleep(FETCH_LIMIT) => Some(StreamResetCode::DeliveryTimeout),
+    let failure = {
+        let writing = writer.write(&mut stream, &groups, missing);
+        attend(&mut request, writing).await?
     };
     // Both fail only when the peer has stopped the stream.
     let _ = match failure {
@@ -75,6 +73,44 @@ pub(super) async fn serve(mut request: Request, message: Fetch) -> Result<(), Cl
     };
     request.finish().await;
     Ok(())
+}
+
+/// Waits for the writing to end, and listens to the peer meanwhile. Returns why the stream is to be
+/// reset, if it is.
+async fn attend(
+    request: &mut Request,
+    writing: impl Future<Output = Result<(), WriteError>>,
+) -> Result<Option<StreamResetCode>, Close> {
+    let mut writing = pin!(writing);
+    let mut limit = pin!(sleep(FETCH_LIMIT));
+    let role = StreamRole::Requester(request.kind);
+    let mut listening = true;
+    loop {
+        tokio::select! {
+            written = &mut writing => {
+                return Ok(written.err().map(|_| StreamResetCode::Cancelled));
+            }
+            // Cancelled by the peer.
+            _ = request.stream.stopped() => return Ok(Some(StreamResetCode::Cancelled)),
+            () = &mut limit => return Ok(Some(StreamResetCode::DeliveryTimeout)),
+            message = request.reader.next(role), if listening => match message {
+                Ok(Some(Message::RequestUpdate(update))) => {
+                    request.session.ids.lock().accept(update.request_id)?;
+                    // What it may change, the priority, would change little of what is under way.
+                    request.respond(RequestOk::default()).await?;
+                }
+                Ok(Some(other)) => {
+                    let reason = format!("{} on a FETCH", other.name());
+                    return Err(Close::new(SessionError::ProtocolViolation, reason));
+                }
+                Ok(None) => listening = false,
+                Err(MessageError::Malformed(error)) => return Err(error.into()),
+                Err(MessageError::Truncated | MessageError::Gone(_)) => {
+                    return Ok(Some(StreamResetCode::Cancelled));
+                }
+            },
+        }
+    }
 }
 
 async fn plan(session: &Session, message: &Fetch) -> Result<Plan, RequestError> {
