@@ -8,7 +8,7 @@ use weir_protocol::moqt::Location;
 use weir_relay::ring::{Limits, Object, PushError, Reader, Ring, Wake, Writer};
 use weir_relay::subscription::{Action, Options, Subscription};
 
-use crate::ingest::{Builder, ROOM, properties};
+use crate::ingest::{MEDIA_ROOM, ObjectBuilder, build, properties};
 use crate::{FRAME_BYTES, FRAME_US, GROUP_FRAMES};
 
 const WRITER: Writer = Writer(1);
@@ -24,18 +24,20 @@ pub struct Publisher {
     frames: u64,
 }
 
-impl Publisher {
-    /// A publisher of an empty ring with the relay's default limits. `None` when the object's
-    /// headers do not fit their room.
-    pub fn new() -> Option<Self> {
-        let body = Body::copy_from(ROOM, &[0x17; FRAME_BYTES]);
-        Some(Self {
+impl Default for Publisher {
+    /// A publisher of an empty ring with the relay's default limits.
+    fn default() -> Self {
+        let body = Body::copy_from(MEDIA_ROOM, &[0x17; FRAME_BYTES]);
+        let said = properties(FRAME_US, false);
+        Self {
             ring: Arc::new(Ring::new(Limits::default())),
-            object: Builder::default().build(0, body, &properties(FRAME_US, false))?,
+            object: build(&mut ObjectBuilder::default(), 0, body, &said),
             frames: 0,
-        })
+        }
     }
+}
 
+impl Publisher {
     /// The ring that it publishes to.
     pub fn ring(&self) -> &Arc<Ring> {
         &self.ring

@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use bytes::BytesMut;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use weir_benches::ingest::{Builder, ROOM, properties};
+use weir_benches::ingest::{MEDIA_ROOM, ObjectBuilder, build, properties};
 use weir_benches::{FRAME_BYTES, FRAME_US};
 use weir_protocol::body::Body;
 use weir_protocol::moqt::Version;
@@ -22,7 +22,7 @@ fn loc(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("loc properties");
     for (name, key) in KINDS {
         let said = properties(3_600_000_000, key);
-        let mut block = BytesMut::with_capacity(ROOM);
+        let mut block = BytesMut::with_capacity(MEDIA_ROOM);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 block.clear();
@@ -40,18 +40,18 @@ fn object(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("object");
     group.throughput(Throughput::Elements(1));
     for (name, key) in KINDS {
-        let mut builder = Builder::default();
+        let mut builder = ObjectBuilder::default();
         let said = properties(3_600_000_000, key);
         group.bench_function(BenchmarkId::new("headers", name), |bencher| {
             bencher.iter_batched(
-                || Body::copy_from(ROOM, &payload),
-                |body| builder.build(7, body, black_box(&said)),
+                || Body::copy_from(MEDIA_ROOM, &payload),
+                |body| build(&mut builder, 7, body, black_box(&said)),
                 BatchSize::SmallInput,
             );
         });
     }
     group.bench_function("body alone", |bencher| {
-        bencher.iter(|| Body::copy_from(ROOM, black_box(&payload)));
+        bencher.iter(|| Body::copy_from(MEDIA_ROOM, black_box(&payload)));
     });
     group.finish();
 }

@@ -14,7 +14,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use counting::{Tally, counted};
 use weir_benches::fanout::{Publisher, Pump};
-use weir_benches::ingest::{Builder, ROOM, properties};
+use weir_benches::ingest::{MEDIA_ROOM, ObjectBuilder, build, properties};
 use weir_benches::{FRAME_BYTES, GROUP_FRAMES};
 use weir_protocol::flv;
 use weir_protocol::rtmp::chunk::{ChunkStreamId, Message, MessageKind, Reader, Writer};
@@ -57,7 +57,7 @@ struct Cost {
 
 /// Serves [`OBJECTS`] to `viewers`, and counts neither what is set up nor the [`WARM_UP`].
 fn fan_out(viewers: usize, write: Write) -> Cost {
-    let mut publisher = Publisher::new().unwrap();
+    let mut publisher = Publisher::default();
     let mut pump = Pump::new(publisher.ring(), viewers);
     let mut recorder = Recorder::new(0);
     let mut chunks = Vec::with_capacity(8);
@@ -159,11 +159,11 @@ fn next_video(reader: &mut Reader, wire: &[u8], at: &mut usize, read_bytes: usiz
     }
 }
 
-fn object(builder: &mut Builder, mut message: Message) -> Object {
+fn object(builder: &mut ObjectBuilder, mut message: Message) -> Object {
     let tag = flv::video::parse(message.body.as_slice()).unwrap();
     message.body.advance(tag.payload_at);
     let said = properties(message.timestamp_ms * 1000, tag.key);
-    builder.build(1, message.body, &said).unwrap()
+    build(builder, 1, message.body, &said)
 }
 
 #[test]
@@ -171,8 +171,8 @@ fn a_frame_is_allocated_and_copied_once() {
     for (chunk_bytes, read_bytes) in [(128, 16 << 10), (128, 1), (4096, 1460), (65_536, 64 << 10)] {
         let case = format!("chunks of {chunk_bytes}, reads of {read_bytes}");
         let wire = video(chunk_bytes, 4);
-        let mut reader = Reader::new(Limits::default(), ROOM);
-        let mut builder = Builder::default();
+        let mut reader = Reader::new(Limits::default(), MEDIA_ROOM);
+        let mut builder = ObjectBuilder::default();
         let mut at = 0;
         for _ in 0..2 {
             let message = next_video(&mut reader, &wire, &mut at, read_bytes);
@@ -181,7 +181,7 @@ fn a_frame_is_allocated_and_copied_once() {
         let (read, message) = counted(|| next_video(&mut reader, &wire, &mut at, read_bytes));
         assert_eq!(read.allocations, 1, "{case}");
         // One buffer for all of the message: its payload has no place to be copied to again.
-        assert_eq!(read.bytes, ROOM + message.body.len(), "{case}");
+        assert_eq!(read.bytes, MEDIA_ROOM + message.body.len(), "{case}");
         let body = message.body.as_slice().as_ptr_range();
         let (built, object) = counted(|| object(&mut builder, message));
         assert!(built.allocations <= 1, "{case}: {built:?}");

@@ -24,6 +24,7 @@ use crate::ring::PushError;
 use crate::shard::{Context, Phase};
 use crate::stats::snapshot::PublisherSnapshot;
 use crate::{clock, net};
+pub use packager::{MEDIA_ROOM, ObjectBuilder, Untimed};
 use packager::{PackageError, Packager};
 
 /// Limits of a publisher's connection.
@@ -124,7 +125,7 @@ impl<'a> Connection<'a> {
         rand::fill(&mut random);
         let config = server::Config {
             limits: context.shared.ingest.limits.clone(),
-            media_room: packager::MEDIA_ROOM,
+            media_room: MEDIA_ROOM,
         };
         Ok(Self {
             context,

@@ -27,11 +27,11 @@ use crate::stats::{Arrival, Kind};
 use crate::stream::{Publisher, TrackOptions, TrackWriter};
 use audio::Audio;
 use description::Description;
-use object::ObjectBuilder;
+pub use object::{ObjectBuilder, Untimed};
 use video::Video;
 
 /// Room in front of each media message: two object headers with an HEVC configuration each.
-pub(super) const MEDIA_ROOM: usize = 320;
+pub const MEDIA_ROOM: usize = 320;
 
 /// Why a stream cannot be carried.
 #[derive(Debug, thiserror::Error)]

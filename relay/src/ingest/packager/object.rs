@@ -10,18 +10,19 @@ use weir_protocol::wire::vi64_len;
 use crate::ring::{LegacyHeader, Object};
 
 /// Builds objects. Keeps its scratch space, so that a frame costs no allocation but its own.
-#[derive(Default)]
-pub(super) struct ObjectBuilder {
+#[derive(Debug, Default)]
+pub struct ObjectBuilder {
     properties: BytesMut,
     header: BytesMut,
 }
 
 /// An object whose times are not known yet.
-pub(super) struct Untimed(Object);
+#[derive(Clone, Debug)]
+pub struct Untimed(Object);
 
 impl Untimed {
     /// Sets when the first byte was read and when the object was complete.
-    pub(super) fn at(self, first_byte_us: u64, complete_us: u64) -> Object {
+    pub fn at(self, first_byte_us: u64, complete_us: u64) -> Object {
         Object {
             first_byte_us,
             complete_us,
@@ -33,12 +34,7 @@ impl Untimed {
 impl ObjectBuilder {
     /// Writes the headers into the room in front of `payload`: the one of draft 19 directly, the
     /// one of draft 18 in front of that.
-    pub(super) fn build(
-        &mut self,
-        id: u64,
-        payload: Body,
-        properties: &ObjectProperties,
-    ) -> Untimed {
+    pub fn build(&mut self, id: u64, payload: Body, properties: &ObjectProperties) -> Untimed {
         let payload_len = payload.len();
         let mut body = payload;
         let (header, inner) = self.prepend(&mut body, payload_len, properties, Version::Draft19);
