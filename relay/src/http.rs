@@ -7,6 +7,7 @@
 mod exposition;
 mod metrics;
 mod page;
+mod player;
 mod routes;
 
 use crate::stats::snapshot::{ProcessSnapshot, StreamDetail, StreamSnapshot};

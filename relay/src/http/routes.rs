@@ -1,6 +1,6 @@
 //! Paths → answers.
 
-use super::{Context, MAX_BODY_BYTES, metrics, page};
+use super::{Context, MAX_BODY_BYTES, metrics, page, player};
 use crate::stats::snapshot::StreamList;
 use axum::Router;
 use axum::body::HttpBody;
@@ -31,19 +31,42 @@ struct Failure {
     live: Option<Vec<String>>,
 }
 
+/// What a player must know of the relay.
+#[derive(Serialize)]
+struct RelayFacts {
+    version: String,
+    /// UDP port of the QUIC listener; the host is the one that the page came from.
+    quic_port: Option<u16>,
+}
+
 pub(super) fn router(context: Context) -> Router {
     Router::new()
         .route("/", get(index))
+        .route("/api/v1/relay", get(relay))
         .route("/api/v1/streams", get(streams))
         .route("/api/v1/streams/{*name}", get(stream))
         .route("/metrics", get(prometheus))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/certificate.sha256", get(certificate))
+        .merge(player::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn(limit_body))
         .with_state(context)
+}
+
+/// Readable from pages of other origins, as the certificate's hash is.
+async fn relay(State(context): State<Context>) -> Response {
+    let process = (context.process)();
+    let quic = process.listeners.iter().find(|(name, _)| name == "quic");
+    let port = quic.and_then(|(_, addr)| addr.rsplit_once(':')?.1.parse().ok());
+    let facts = RelayFacts {
+        version: process.version,
+        quic_port: port,
+    };
+    let headers = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"), NO_STORE];
+    (headers, Json(facts)).into_response()
 }
 
 async fn streams(State(context): State<Context>) -> Response {
@@ -131,7 +154,7 @@ async fn limit_body(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-fn failure(status: StatusCode, error: String) -> Response {
+pub(super) fn failure(status: StatusCode, error: String) -> Response {
     let body = Failure { error, live: None };
     (status, [NO_STORE], Json(body)).into_response()
 }

@@ -1,0 +1,180 @@
+// A stream's sound: decoded into the ring, and the audio thread steered.
+import { CAPACITY, RATE_ONE, Ring, WORD } from "./ring.js";
+
+/** Encoded frames waiting in the decoder: half a second. More mean that it cannot keep up. */
+const QUEUE_MAX = 25;
+/** Faulty frames in a row after which the codec counts as not supported. */
+const FAULTS_MAX = 10;
+
+export class Audio {
+  #track;
+  #on;
+  #decoder;
+  #config;
+  #port;
+  #ring;
+  #baseMs;
+  #seeks = 0;
+  #faults = 0;
+  dropped = 0;
+
+  /** `on.unsupported(codec)` when it cannot be decoded. */
+  constructor(track, on) {
+    this.#track = track;
+    this.#on = on;
+    this.#config = track.description;
+    const shared = globalThis.crossOriginIsolated === true;
+    this.buffer = Ring.allocate(track.channels, shared);
+    this.#ring = new Ring(this.buffer, track.channels);
+    this.#ring.store(WORD.rate, RATE_ONE);
+    this.shared = shared;
+  }
+
+  /** Whether the browser can decode it. */
+  async supported() {
+    try {
+      return (await AudioDecoder.isConfigSupported(this.#settings())).supported === true;
+    } catch {
+      return false;
+    }
+  }
+
+  #settings() {
+    const { codec, sampleRate, channels } = this.#track;
+    // Raw Opus packets are decoded without a description.
+    const description = codec === "opus" ? undefined : this.#config;
+    return { codec, sampleRate, numberOfChannels: channels, description };
+  }
+
+  /** Without shared memory, samples and orders go to the audio thread by this port. */
+  attach(port) {
+    if (this.shared) return;
+    this.#port = port;
+    port.onmessage = ({ data }) => {
+      for (const [word, value] of data) this.#ring.store(word, value);
+    };
+    const words = [WORD.rate, WORD.playing].map((word) => [word, this.#ring.load(word)]);
+    port.postMessage({ words });
+  }
+
+  push(object, media) {
+    if (media.config && !same(media.config, this.#config)) {
+      this.#config = media.config;
+      this.#close();
+    }
+    if (!this.#decoder || this.#decoder.state !== "configured") this.#open();
+    if (!this.#decoder) return;
+    if (this.#decoder.decodeQueueSize > QUEUE_MAX) {
+      this.dropped += 1;
+      return;
+    }
+    const chunk = { type: "key", timestamp: media.timestampUs, data: object.payload };
+    try {
+      this.#decoder.decode(new EncodedAudioChunk(chunk));
+    } catch {
+      this.#fault();
+    }
+  }
+
+  #open() {
+    if (this.#faults > FAULTS_MAX) return;
+    this.#decoder = new AudioDecoder({
+      output: (data) => this.#decoded(data),
+      error: () => this.#fault(),
+    });
+    try {
+      this.#decoder.configure(this.#settings());
+    } catch {
+      this.#fault();
+    }
+  }
+
+  #fault() {
+    this.dropped += 1;
+    this.#faults += 1;
+    this.#close();
+    if (this.#faults === FAULTS_MAX) this.#on.unsupported(this.#track.codec);
+  }
+
+  #decoded(data) {
+    this.#faults = 0;
+    const { numberOfChannels, numberOfFrames, timestamp } = data;
+    const planes = Array.from({ length: numberOfChannels }, (_, planeIndex) => {
+      const plane = new Float32Array(numberOfFrames);
+      data.copyTo(plane, { planeIndex, format: "f32-planar" });
+      return plane;
+    });
+    data.close();
+    this.#baseMs ??= timestamp / 1000;
+    const place = this.#stick(this.#placeOf(timestamp / 1000));
+    this.#ring.write(place, planes);
+    if (!this.shared) this.#port?.postMessage({ place, planes });
+  }
+
+  /** Timestamps are rounded to the millisecond; sound that follows on must not be cut by that. */
+  #stick(place) {
+    const written = this.#ring.load(WORD.written);
+    const slack = this.#track.sampleRate / 200;
+    return Math.abs((place - written) | 0) < slack ? written : place;
+  }
+
+  #placeOf(mediaMs) {
+    return Math.round(((mediaMs - this.#baseMs) * this.#track.sampleRate) / 1000) | 0;
+  }
+
+  /** Takes the audio thread to `mediaMs`. */
+  seek(mediaMs) {
+    if (this.#baseMs === undefined) return;
+    this.#seeks += 1;
+    this.#tell([[WORD.seekTo, this.#placeOf(mediaMs)], [WORD.seeks, this.#seeks]]);
+  }
+
+  steer(playing, rate) {
+    const words = [[WORD.playing, playing ? 1 : 0], [WORD.rate, Math.round(rate * RATE_ONE)]];
+    this.#tell(words.filter(([word, value]) => this.#ring.load(word) !== value));
+  }
+
+  #tell(words) {
+    for (const [word, value] of words) this.#ring.store(word, value);
+    if (words.length > 0 && !this.shared) this.#port?.postMessage({ words });
+  }
+
+  /** Media time that the audio thread is at; undefined while it has nothing to play. */
+  positionMs() {
+    const read = this.#ring.load(WORD.read);
+    const ahead = this.#ring.ahead(read);
+    const settled = this.#ring.load(WORD.sought) === this.#seeks;
+    if (this.#baseMs === undefined || !settled || ahead <= 0 || ahead > CAPACITY) return undefined;
+    return this.#baseMs + (read * 1000) / this.#track.sampleRate;
+  }
+
+  /** Whether there is sound at `mediaMs`. */
+  holds(mediaMs) {
+    if (this.#baseMs === undefined) return false;
+    const ahead = this.#ring.ahead(this.#placeOf(mediaMs));
+    return ahead > this.#track.sampleRate / 100 && ahead < CAPACITY;
+  }
+
+  get underruns() {
+    return this.#ring.load(WORD.underruns);
+  }
+
+  /** Root mean square of what is being played, 0 to 1. */
+  get level() {
+    return this.#ring.load(WORD.level) / RATE_ONE;
+  }
+
+  #close() {
+    if (this.#decoder && this.#decoder.state !== "closed") this.#decoder.close();
+    this.#decoder = undefined;
+  }
+
+  close() {
+    this.#close();
+    this.#tell([[WORD.playing, 0]]);
+  }
+}
+
+export function same(a, b) {
+  return a?.length === b?.length && a.every((byte, at) => byte === b[at]);
+}

@@ -1,0 +1,182 @@
+// Keeps a stream subscribed: connects, waits for the streamer, comes back after every loss.
+import { CATALOG_TRACK, parseCatalog } from "./msf.js";
+import { REFUSAL, Refused, Session } from "./session.js";
+
+/** How long the relay is asked to wait for a publisher; it may wait less, and is asked again. */
+const RENDEZVOUS_MS = 60_000;
+/** A subscription that takes longer, in ms, waits for its publisher. */
+const PROMPT_MS = 400;
+/** Pause before another attempt, in ms: doubles from the first to the last. */
+const BACKOFF_FIRST_MS = 500;
+const BACKOFF_LAST_MS = 8000;
+/** Pause before asking again for a stream that is not there at once. */
+const ASK_AGAIN_MS = 1000;
+/** Pause after a refusal that will hardly change by itself. */
+const REFUSED_MS = 15_000;
+
+export class Connection {
+  #target;
+  #on;
+  #session;
+  #attempts = 0;
+  #useHash = true;
+  #closed = false;
+  #wake;
+  #current;
+
+  /** `target`: `{url, namespace, certificate, certificateUrl}`; `on`: what happens. */
+  constructor(target, on) {
+    this.#target = target;
+    this.#on = on;
+  }
+
+  /** Runs until it is closed. */
+  async run() {
+    this.#on.state("connecting");
+    while (!this.#closed) {
+      try {
+        await this.#once();
+      } catch (error) {
+        if (this.#closed) return;
+        await this.#failed(error);
+      }
+    }
+  }
+
+  async #once() {
+    let lost;
+    const over = new Promise((_, reject) => {
+      lost = (reason) => reject(new Error(reason));
+    });
+    // It is awaited below, but may fail before that.
+    over.catch(() => {});
+    const hash = this.#useHash ? await this.#hash() : undefined;
+    this.#session = await Session.connect(this.#target.url, hash, {
+      lost, bytes: this.#on.bytes });
+    this.#attempts = 0;
+    for (;;) await Promise.race([over, this.#play(this.#session)]);
+  }
+
+  /** From the subscription to the stream's end. */
+  async #play(session) {
+    const prompt = setTimeout(() => this.#on.state("waiting"), PROMPT_MS);
+    let end;
+    const ended = new Promise((resolve) => {
+      end = resolve;
+    });
+    const token = {};
+    this.#current = token;
+    const handlers = {
+      object: (object) => this.#catalog(session, token, object, end).catch(() => {}),
+      done: end,
+    };
+    try {
+      const options = { whole: false, waitMs: RENDEZVOUS_MS };
+      await session.subscribe(this.#target.namespace, CATALOG_TRACK, options, handlers);
+    } catch (error) {
+      clearTimeout(prompt);
+      return this.#unavailable(error);
+    }
+    clearTimeout(prompt);
+    await ended;
+    this.#current = undefined;
+    this.#on.tracks(undefined);
+    if (!this.#closed) this.#on.state("gone");
+    return undefined;
+  }
+
+  async #unavailable(error) {
+    if (!(error instanceof Refused)) throw error;
+    if (error.code === REFUSAL.timeout || error.code === REFUSAL.doesNotExist) {
+      this.#on.state("waiting");
+      return this.#pause(error.code === REFUSAL.timeout ? 0 : ASK_AGAIN_MS);
+    }
+    this.#on.state("refused", { reason: error.message });
+    return this.#pause(REFUSED_MS);
+  }
+
+  /** A new catalog: the tracks that it names are subscribed, if they are others than before. */
+  async #catalog(session, token, object, end) {
+    const catalog = parseCatalog(object.payload);
+    if (!catalog || token !== this.#current) return;
+    if (catalog.complete && !catalog.video && !catalog.audio) return end();
+    const wanted = ["video", "audio"].filter((kind) => catalog[kind]);
+    const key = wanted.map((kind) => decoding(catalog[kind])).join();
+    if (wanted.length === 0 || key === token.key) return;
+    const names = wanted.map((kind) => catalog[kind].name).join();
+    token.key = key;
+    this.#on.tracks(catalog);
+    if (names === token.names) return;
+    token.names = names;
+    token.generation = (token.generation ?? 0) + 1;
+    await Promise.all(wanted.map((kind) => this.#track(session, token, kind, catalog[kind])));
+  }
+
+  #track(session, token, kind, track) {
+    const { generation } = token;
+    const current = () => token === this.#current && generation === token.generation;
+    const handlers = {
+      object: (object, timescale) => current() && this.#on.object(kind, object, timescale),
+      arrived: (object, timescale) => current() && this.#on.arrived(kind, object, timescale),
+      done: () => {},
+    };
+    const options = { whole: kind === "video" };
+    return session.subscribe(this.#target.namespace, track.name, options, handlers);
+  }
+
+  async #failed(error) {
+    this.#current = undefined;
+    this.#session = undefined;
+    this.#attempts += 1;
+    this.#on.tracks(undefined);
+    // A certificate that others vouch for is refused by its hash, and the other way round.
+    if (this.#target.certificateUrl) this.#useHash = !this.#useHash;
+    const wait = Math.min(BACKOFF_FIRST_MS * 2 ** (this.#attempts - 1), BACKOFF_LAST_MS);
+    if (this.#attempts > 1) this.#on.state("offline", { reason: error.message, waitMs: wait });
+    else this.#on.state("connecting");
+    await this.#pause(this.#attempts === 1 ? 0 : wait);
+  }
+
+  async #hash() {
+    const { certificate, certificateUrl } = this.#target;
+    const hex = certificate ?? (certificateUrl && await fetchText(certificateUrl));
+    if (!hex || !/^[0-9a-f]{64}$/i.test(hex.trim())) return undefined;
+    return Uint8Array.from(hex.trim().match(/../g), (byte) => parseInt(byte, 16));
+  }
+
+  #pause(ms) {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      setTimeout(resolve, ms);
+    });
+  }
+
+  /** Does not wait any longer for the next attempt. */
+  retry() {
+    this.#wake?.();
+  }
+
+  /** What the connection knows of itself. */
+  async facts() {
+    const session = this.#session;
+    if (!session) return {};
+    const stats = await session.stats().catch(() => undefined);
+    return { transport: `WebTransport, ${session.protocol}`, rttMs: stats?.smoothedRtt };
+  }
+
+  close() {
+    this.#closed = true;
+    this.#session?.close();
+    this.#wake?.();
+  }
+}
+
+/** What a decoder depends on; sizes and rates are hints, and come with the media. */
+function decoding({ name, codec, description, sampleRate, channels }) {
+  return [name, codec, String(description), sampleRate, channels].join("/");
+}
+
+async function fetchText(url) {
+  const answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+  return answer.ok ? answer.text() : undefined;
+}

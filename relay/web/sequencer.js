@@ -1,0 +1,89 @@
+// Puts a track's objects into order: a FETCH of the past and streams of the live groups, which
+// overtake each other when packets are lost.
+
+/** Groups that may wait while an older one is late: ten seconds of the usual key frame interval. */
+const GROUPS_MAX = 8;
+
+/**
+ * Emits objects by ascending group and id. With `whole`, a group is emitted from object 0 without
+ * a hole or not at all; else what is missing is passed over.
+ */
+export class Sequencer {
+  #emit;
+  #whole;
+  #groups = new Map();
+  #current = -1;
+  #next = 0;
+  #fetching = false;
+
+  constructor(emit, whole) {
+    this.#emit = emit;
+    this.#whole = whole;
+  }
+
+  /** The past up to `largest` is on its way. */
+  expectPast(largest) {
+    this.#fetching = true;
+    this.#current = largest.group;
+    this.#next = 0;
+  }
+
+  /** The past is complete, or will not come. */
+  endPast() {
+    this.#fetching = false;
+    this.#advance();
+  }
+
+  /** A live group's stream begins. */
+  openGroup(group) {
+    if (group >= this.#current) this.#group(group).open = true;
+  }
+
+  push(object) {
+    if (object.group < this.#current) return;
+    if (this.#current < 0) this.#current = object.group;
+    this.#group(object.group).objects.set(object.object, object);
+    this.#advance();
+  }
+
+  /** A live group's stream is over. */
+  endGroup(group) {
+    if (group < this.#current) return;
+    this.#group(group).open = false;
+    this.#advance();
+  }
+
+  #group(id) {
+    let group = this.#groups.get(id);
+    if (!group) this.#groups.set(id, group = { objects: new Map(), open: false });
+    return group;
+  }
+
+  #advance() {
+    for (;;) {
+      const group = this.#groups.get(this.#current);
+      if (group) this.#drain(group.objects);
+      const later = [...this.#groups.keys()].filter((id) => id > this.#current);
+      if (later.length === 0 || this.#fetching) return;
+      const late = later.length >= GROUPS_MAX;
+      const broken = group && group.objects.size > 0;
+      if (group?.open && !broken && !late) return;
+      this.#groups.delete(this.#current);
+      this.#current = Math.min(...later);
+      this.#next = 0;
+    }
+  }
+
+  #drain(objects) {
+    while (objects.size > 0) {
+      if (!objects.has(this.#next)) {
+        if (this.#whole || this.#fetching) return;
+        this.#next = Math.min(...objects.keys());
+      }
+      const object = objects.get(this.#next);
+      objects.delete(this.#next);
+      this.#next += 1;
+      this.#emit(object);
+    }
+  }
+}

@@ -1,0 +1,199 @@
+// A stream's picture: decoded just ahead of the playing position and drawn when it is due.
+import { same } from "./audio.js";
+
+/** Frames that may lie decoded: decoders own a small pool of pictures. */
+const DECODED_MAX = 8;
+/** Frames handed to the decoder at a time. */
+const DECODING_MAX = 6;
+/** How far ahead of the position frames are decoded, in ms: several frames' decoding time. */
+const DECODE_AHEAD_MS = 400;
+/** Encoded frames that may wait: four seconds of 60 frames. Beyond, the oldest group is left out. */
+const WAITING_MAX = 240;
+/** Decoders that failed in a row after which the codec counts as not supported. */
+const FAULTS_MAX = 4;
+
+export class Video {
+  #track;
+  #on;
+  #decoder;
+  #config;
+  #reordered = false;
+  #needKey = true;
+  #faults = 0;
+  #waiting = [];
+  #decoding = 0;
+  #decoded = [];
+  #shown;
+  #shownAny = false;
+  rendered = 0;
+  dropped = 0;
+  decodeErrors = 0;
+
+  /** `on.unsupported(codec)`, and `on.decoded()` when a picture came out of the decoder. */
+  constructor(track, on) {
+    this.#track = track;
+    this.#on = on;
+    this.#config = track.description;
+  }
+
+  #settings() {
+    const { codec, width, height } = this.#track;
+    const noDescription = codec.startsWith("vp09") || codec.startsWith("av01");
+    const description = noDescription ? undefined : this.#config;
+    const size = width && height ? { codedWidth: width, codedHeight: height } : {};
+    return { codec, description, ...size, optimizeForLatency: !this.#reordered };
+  }
+
+  async supported() {
+    try {
+      return (await VideoDecoder.isConfigSupported(this.#settings())).supported === true;
+    } catch {
+      return false;
+    }
+  }
+
+  push(object, media) {
+    const key = object.object === 0;
+    if (key && media.reordered !== this.#reordered) {
+      this.#reordered = media.reordered;
+      this.#renew(object);
+    }
+    if (key && media.config && !same(media.config, this.#config)) {
+      this.#config = media.config;
+      this.#renew(object);
+    }
+    this.#waiting.push({ key, timestampUs: media.timestampUs, payload: object.payload, renew:
+      object.renew });
+    if (this.#waiting.length > WAITING_MAX) this.#leaveOut();
+  }
+
+  /** The decoder is set up anew when it comes to this object. */
+  #renew(object) {
+    object.renew = this.#settings();
+  }
+
+  #leaveOut() {
+    const next = this.#waiting.findIndex((frame, at) => at > 0 && frame.key);
+    const count = next > 0 ? next : this.#waiting.length;
+    this.dropped += count;
+    this.#waiting.splice(0, count);
+    this.#needKey = true;
+  }
+
+  /** Feeds the decoder what is due soon. */
+  decode(positionMs) {
+    while (this.#waiting.length > 0) {
+      const room = this.#decoding < DECODING_MAX && this.#decoded.length < DECODED_MAX;
+      const [frame] = this.#waiting;
+      const soon = positionMs === undefined
+        || frame.timestampUs / 1000 < positionMs + DECODE_AHEAD_MS;
+      // The first picture is shown at once, whether or not playing has begun.
+      if (!room || !(soon || !this.#shownAny)) return;
+      this.#waiting.shift();
+      this.#feed(frame);
+    }
+  }
+
+  #feed(frame) {
+    if (frame.renew) this.#close();
+    if (this.#needKey && !frame.key) {
+      this.dropped += 1;
+      return;
+    }
+    if (!this.#decoder) this.#open(frame.renew ?? this.#settings());
+    if (!this.#decoder) return;
+    const chunk = { type: frame.key ? "key" : "delta", timestamp: frame.timestampUs,
+      data: frame.payload };
+    try {
+      this.#decoder.decode(new EncodedVideoChunk(chunk));
+      this.#needKey = false;
+      this.#decoding += 1;
+    } catch {
+      this.#fault();
+    }
+  }
+
+  #open(settings) {
+    if (this.#faults > FAULTS_MAX) return;
+    const decoder = new VideoDecoder({
+      output: (frame) => this.#output(decoder, frame),
+      error: () => decoder === this.#decoder && this.#fault(),
+    });
+    this.#decoder = decoder;
+    this.#decoding = 0;
+    try {
+      decoder.configure(settings);
+    } catch {
+      this.#fault();
+    }
+  }
+
+  /** Decoding goes on at the next key frame. */
+  #fault() {
+    this.#faults += 1;
+    this.decodeErrors += 1;
+    this.#close();
+    if (this.#faults === FAULTS_MAX) this.#on.unsupported(this.#track.codec);
+  }
+
+  #output(decoder, frame) {
+    this.#decoding = Math.max(0, this.#decoding - 1);
+    if (decoder !== this.#decoder) {
+      frame.close();
+      return;
+    }
+    this.#faults = 0;
+    let at = this.#decoded.length;
+    while (at > 0 && this.#decoded[at - 1].timestamp > frame.timestamp) at -= 1;
+    this.#decoded.splice(at, 0, frame);
+    this.#on.decoded();
+  }
+
+  /**
+   * Takes the frame that is due at the position: the newest of those that are. The frame belongs
+   * to this track and is closed with the next one. Undefined when nothing new is due.
+   */
+  due(positionMs) {
+    let next;
+    while (this.#decoded.length > 0) {
+      const dueMs = this.#decoded[0].timestamp / 1000;
+      const early = positionMs === undefined || dueMs > positionMs;
+      if (early && (this.#shownAny || next)) break;
+      if (next) {
+        next.close();
+        this.dropped += 1;
+      }
+      next = this.#decoded.shift();
+    }
+    if (!next) return undefined;
+    this.#shown?.close();
+    this.#shown = next;
+    this.#shownAny = true;
+    this.rendered += 1;
+    return next;
+  }
+
+  /** Media time of the picture on the screen. */
+  get shownMs() {
+    return this.#shown && this.#shown.timestamp / 1000;
+  }
+
+  get waiting() {
+    return this.#waiting.length + this.#decoding + this.#decoded.length;
+  }
+
+  #close() {
+    if (this.#decoder && this.#decoder.state !== "closed") this.#decoder.close();
+    this.#decoder = undefined;
+    this.#decoding = 0;
+    this.#needKey = true;
+  }
+
+  close() {
+    this.#close();
+    for (const frame of this.#decoded.splice(0)) frame.close();
+    this.#shown?.close();
+    this.#shown = undefined;
+    this.#waiting = [];
+  }
+}

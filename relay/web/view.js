@@ -1,0 +1,114 @@
+// How the player looks: its markup, its icons and its style.
+
+const ICONS = {
+  play: "M8 5v14l11-7z",
+  pause: "M7 5h4v14H7zM13 5h4v14h-4z",
+  loud: "M4 9v6h4l5 4V5L8 9zM16 8.5a5 5 0 0 1 0 7M18.5 6a8.5 8.5 0 0 1 0 12",
+  muted: "M4 9v6h4l5 4V5L8 9zM16.5 9.5l5 5M21.5 9.5l-5 5",
+  info: "M12 11v6M12 7.5v.01M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18z",
+  pip: "M3 5h18v14H3zM12.5 12h6v4.5h-6z",
+  full: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
+  small: "M9 4v5H4M15 4v5h5M9 20v-5H4M15 20v-5h5",
+};
+const FILLED = new Set(["play", "pause"]);
+
+export function icon(name) {
+  const style = FILLED.has(name) ? 'fill="currentColor"' : 'fill="none" stroke="currentColor" '
+    + 'stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round"';
+  return `<svg viewBox="0 0 24 24" aria-hidden="true" ${style}><path d="${ICONS[name]}"/></svg>`;
+}
+
+const button = (id, name, label, keys) =>
+  `<button id="${id}" type="button" aria-label="${label}" title="${label} (${keys})"
+    aria-keyshortcuts="${keys}">${icon(name)}</button>`;
+
+export const MARKUP = `
+<div id="stage" tabindex="-1">
+  <canvas id="picture" role="img" aria-label="Live picture"></canvas>
+  <div id="veil"><div id="card">
+    <div id="busy" aria-hidden="true"></div>
+    <p id="title"></p><p id="text"></p>
+    <button id="retry" type="button">Try again now</button>
+  </div></div>
+  <button id="unmute" type="button" hidden>${icon("muted")}<span>Turn the sound on</span></button>
+  <section id="stats" aria-label="Statistics" hidden><dl></dl></section>
+  <div id="bar" role="group" aria-label="Player controls">
+    ${button("play", "pause", "Pause", "k")}
+    ${button("mute", "muted", "Turn the sound on", "m")}
+    <input id="volume" type="range" min="0" max="100" value="100" aria-label="Volume">
+    <button id="live" type="button" title="Go to live (l)" aria-keyshortcuts="l"><i></i>Live</button>
+    <span id="gap"></span>
+    ${button("info", "info", "Statistics", "i")}
+    ${button("pip", "pip", "Picture in picture", "p")}
+    ${button("full", "full", "Full screen", "f")}
+  </div>
+  <p id="said" role="status" aria-live="polite"></p>
+</div>`;
+
+export const STYLE = `
+:host { display: block; position: relative; aspect-ratio: 16 / 9; background: #07090c;
+  color: #f4f7fa; font: 15px/1.45 system-ui, sans-serif; overflow: hidden;
+  -webkit-tap-highlight-color: transparent; }
+:host([hidden]) { display: none; }
+#stage { position: absolute; inset: 0; outline: 0; background: #07090c; }
+#stage.idle { cursor: none; }
+#picture { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain; }
+#veil { position: absolute; inset: 0; display: grid; place-items: center; padding: 1rem 1rem 4rem;
+  background: radial-gradient(circle at 50% 40%, rgb(18 33 42 / .82), rgb(7 9 12 / .9));
+  text-align: center; transition: opacity .25s; }
+#veil[hidden] { display: none; }
+#card { max-width: 34rem; }
+#title { margin: 0; font-size: clamp(1.05rem, 2.6vw, 1.5rem); font-weight: 600;
+  text-wrap: balance; }
+#text { margin: .4rem 0 0; color: #b4c0cc; font-size: clamp(.85rem, 1.7vw, 1rem);
+  text-wrap: balance; overflow-wrap: anywhere; }
+#text:empty { display: none; }
+#busy { width: 2.25rem; height: 2.25rem; margin: 0 auto 1rem; border-radius: 50%;
+  border: 3px solid rgb(255 255 255 / .16); border-top-color: #5cc3e6;
+  animation: turn 1s linear infinite; }
+#busy[hidden] { display: none; }
+@keyframes turn { to { transform: rotate(1turn); } }
+button { display: inline-grid; place-items: center; min-width: 44px; height: 44px; margin: 0;
+  padding: 0; border: 0; border-radius: 10px; background: none; color: inherit; font: inherit;
+  cursor: pointer; }
+button svg { width: 24px; height: 24px; }
+button:hover { background: rgb(255 255 255 / .14); }
+:focus-visible { outline: 2px solid #5cc3e6; outline-offset: -2px; }
+button[hidden], input[hidden] { display: none; }
+#retry { margin-top: 1rem; padding: 0 1.1rem; background: #5cc3e6; color: #07222c;
+  font-weight: 600; }
+#retry:hover { background: #86d5ef; }
+#unmute { position: absolute; top: max(12px, env(safe-area-inset-top)); left: 12px;
+  grid-auto-flow: column; gap: .5rem; padding: 0 1rem 0 .7rem; background: #f4f7fa;
+  color: #0d1a22; font-weight: 600; box-shadow: 0 2px 14px rgb(0 0 0 / .45); }
+#unmute:hover { background: #fff; }
+#bar { position: absolute; inset: auto 0 0; display: flex; align-items: center; gap: 2px;
+  padding: 28px 8px max(6px, env(safe-area-inset-bottom));
+  background: linear-gradient(transparent, rgb(0 0 0 / .72)); transition: opacity .2s; }
+.idle #bar { opacity: 0; }
+#gap { flex: 1; }
+#volume { width: 84px; height: 28px; margin: 0 8px 0 0; accent-color: #5cc3e6; cursor: pointer; }
+#live { display: inline-flex; align-items: center; gap: .45rem; padding: 0 .7rem;
+  font-size: .85rem; font-weight: 600; }
+#live i { width: 9px; height: 9px; border-radius: 50%; background: #7d8894; }
+#live.on i { background: #ff4d4f; }
+#stats { position: absolute; top: 12px; right: 12px; max-height: calc(100% - 84px); overflow: auto;
+  padding: .7rem .9rem; border-radius: 10px; background: rgb(7 12 16 / .86);
+  font-size: 12.5px; line-height: 1.5; font-variant-numeric: tabular-nums; }
+#stats[hidden] { display: none; }
+#stats dl { display: grid; grid-template-columns: auto auto; gap: 0 1rem; margin: 0; }
+#stats dt { color: #9fb0bf; }
+#stats dd { margin: 0; text-align: right; }
+#said { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+  margin: 0; white-space: nowrap; }
+@media (max-width: 520px) {
+  #volume { display: none; }
+  #stats { left: 8px; right: 8px; top: 8px; font-size: 11px; line-height: 1.35; }
+  #stats dl { grid-template-columns: auto 1fr auto 1fr; gap: 0 .5rem; }
+  #busy { width: 1.6rem; height: 1.6rem; margin-bottom: .5rem; }
+  #veil { padding-bottom: 3.2rem; }
+}
+@media (prefers-reduced-motion: reduce) {
+  #busy { animation-duration: 4s; }
+  #bar, #veil { transition: none; }
+}`;

@@ -1,0 +1,36 @@
+// The page at /watch/{name}: asks the relay where its QUIC side is and starts the player.
+import "./weir-player.js";
+import { WORDS } from "./words.js";
+
+/** Pause before asking the relay again, in ms. */
+const ASK_AGAIN_MS = 2000;
+
+const name = location.pathname.replace(/^\/watch\//, "");
+const query = new URLSearchParams(location.search);
+const player = document.querySelector("weir-player");
+const title = name.split("/").map(decodeURIComponent).join("/");
+
+document.title = `${title} · Weir`;
+document.querySelector("h1").textContent = title;
+player.setAttribute("aria-label", `Live stream ${title}`);
+player.addEventListener("state", ({ detail }) => {
+  document.querySelector("#state").textContent = WORDS[detail.state](detail).title;
+});
+
+async function relay() {
+  for (;;) {
+    try {
+      const answer = await fetch("/api/v1/relay", { signal: AbortSignal.timeout(5000) });
+      if (answer.ok) return await answer.json();
+    } catch {
+      // It is asked again; the page itself came from it a moment ago.
+    }
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+  }
+}
+
+const { quic_port: port } = await relay();
+if (query.has("latency")) player.setAttribute("latency", query.get("latency"));
+if (query.has("sound")) player.setAttribute("sound", "");
+player.setAttribute("certificate-url", "/certificate.sha256");
+player.setAttribute("src", `https://${location.hostname}:${port}/${name}`);

@@ -1,0 +1,302 @@
+// The custom element: <weir-player src="https://host:4443/live/cam"></weir-player>.
+//
+// Attributes: `src`, the stream; `certificate`, the SHA-256 of a self-made certificate in hex, or
+// `certificate-url`, where to read it; `latency`, a fixed distance behind live in ms; `sound`, to
+// begin with sound where the browser lets it. Event `state` tells `detail.state`.
+import { Sound } from "./sound.js";
+import { show } from "./statistics.js";
+import { MARKUP, STYLE, icon } from "./view.js";
+import { WORDS, missingFeatures } from "./words.js";
+
+/** Controls hide after so long without a pointer or a key, in ms. */
+const IDLE_MS = 3000;
+const VOLUME_STEP = 5;
+/** Within so much of the target the player is at live, in ms. */
+const LIVE_WITHIN_MS = 400;
+
+/** A worker of our own, also when this module was imported from another site. */
+function startWorker() {
+  const url = new URL("decoder.worker.js", import.meta.url);
+  if (url.origin === location.origin) return new Worker(url, { type: "module" });
+  const source = `import ${JSON.stringify(url.href)};`;
+  const blob = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  return new Worker(blob, { type: "module" });
+}
+
+class WeirPlayer extends HTMLElement {
+  static observedAttributes = ["src", "latency"];
+
+  #parts = {};
+  #worker;
+  #sound;
+  #state = "unset";
+  #muted = true;
+  #paused = false;
+  #idle;
+  #stats;
+  #leaving;
+  #pip;
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: "open" });
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLE);
+    root.adoptedStyleSheets = [sheet];
+    root.innerHTML = MARKUP;
+    for (const part of root.querySelectorAll("[id]")) this.#parts[part.id] = part;
+    this.#listen();
+  }
+
+  connectedCallback() {
+    clearTimeout(this.#leaving);
+    if (!this.hasAttribute("tabindex")) this.tabIndex = 0;
+    if (!this.hasAttribute("role")) this.setAttribute("role", "region");
+    if (!this.hasAttribute("aria-label")) this.setAttribute("aria-label", "Live stream");
+    if (!this.#worker) this.#start();
+  }
+
+  disconnectedCallback() {
+    // Being moved within the page is no end.
+    this.#leaving = setTimeout(() => this.#stop());
+  }
+
+  attributeChangedCallback(_, before, after) {
+    if (!this.isConnected || before === after) return;
+    this.#stop();
+    this.#start();
+  }
+
+  /** The state as a word: `connecting`, `waiting`, `live`, ... */
+  get state() {
+    return this.#state;
+  }
+
+  /** The newest statistics of the worker. */
+  get statistics() {
+    return this.#stats;
+  }
+
+  /** The last audio node before the speakers; undefined while there is no sound. */
+  get audioNode() {
+    return this.#sound?.node;
+  }
+
+  get muted() {
+    return this.#muted;
+  }
+
+  set muted(muted) {
+    this.#muted = muted;
+    if (this.#sound) this.#sound.muted = muted;
+    this.#label("mute", muted ? "muted" : "loud", muted ? "Turn the sound on" : "Mute");
+    this.#parts.unmute.hidden = !muted || !this.#sound?.available || this.#state !== "live";
+  }
+
+  get paused() {
+    return this.#paused;
+  }
+
+  set paused(paused) {
+    this.#paused = paused;
+    this.#worker?.postMessage({ kind: "pause", paused });
+    this.#label("play", paused ? "play" : "pause", paused ? "Play" : "Pause");
+    if (!paused) this.goLive();
+  }
+
+  /** Skips what is buffered beyond the target. */
+  goLive() {
+    if (this.#paused) this.paused = false;
+    else this.#worker?.postMessage({ kind: "live" });
+  }
+
+  #start() {
+    const src = this.getAttribute("src");
+    if (!src || !URL.canParse(src, location.href)) return this.#become("unset");
+    if (!isSecureContext) return this.#become("insecure", { host: location.host });
+    const missing = missingFeatures();
+    if (missing.length > 0) return this.#become("browser", { missing });
+    const url = new URL(src, location.href);
+    const namespace = url.pathname.split("/").filter(Boolean).map(decodeURIComponent);
+    const latency = parseFloat(this.getAttribute("latency"));
+    const certificateUrl = this.getAttribute("certificate-url");
+    const canvas = this.#newCanvas().transferControlToOffscreen();
+    this.#worker = startWorker();
+    this.#worker.onmessage = ({ data }) => this.#told(data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#become("offline", { reason: event.message || "the player could not be loaded" });
+    };
+    this.#sound = new Sound(this.#worker);
+    this.#sound.volume = this.#parts.volume.value / 100;
+    this.muted = this.#muted && !this.hasAttribute("sound");
+    this.#worker.postMessage({
+      kind: "start", canvas, url: url.href, namespace,
+      certificate: this.getAttribute("certificate") ?? undefined,
+      certificateUrl: certificateUrl ? new URL(certificateUrl, location.href).href : undefined,
+      latencyMs: Number.isFinite(latency) ? latency : undefined,
+    }, [canvas]);
+    return this.#become("connecting");
+  }
+
+  /** A canvas can be given away only once. */
+  #newCanvas() {
+    const canvas = this.#parts.picture.cloneNode();
+    this.#parts.picture.replaceWith(canvas);
+    this.#parts.picture = canvas;
+    return canvas;
+  }
+
+  #stop() {
+    this.#sound?.close();
+    this.#worker?.postMessage({ kind: "stop" });
+    this.#worker = this.#sound = this.#stats = undefined;
+  }
+
+  #told(data) {
+    switch (data.kind) {
+      case "state": return this.#become(data.state, data.detail);
+      case "audio":
+        this.#sound?.setFormat(data);
+        this.#parts.mute.disabled = !this.#sound?.available;
+        this.muted = this.#muted;
+        return undefined;
+      case "stats": return this.#update(data.stats);
+      case "notice": return void (this.#parts.said.textContent = "The sound cannot be played here");
+      default: return undefined;
+    }
+  }
+
+  #become(state, detail) {
+    const changed = state !== this.#state;
+    this.#state = state;
+    this.dataset.state = state;
+    const { title, text, busy, retry } = WORDS[state](detail ?? {});
+    const { veil, said } = this.#parts;
+    veil.hidden = state === "live";
+    this.#parts.title.textContent = title;
+    this.#parts.text.textContent = text;
+    this.#parts.busy.hidden = !busy;
+    this.#parts.retry.hidden = !retry;
+    this.#parts.live.classList.toggle("on", state === "live");
+    if (changed) said.textContent = [title, text].filter(Boolean).join(". ");
+    this.muted = this.#muted;
+    this.#wake();
+    if (changed) this.dispatchEvent(new CustomEvent("state", { detail: { state, ...detail } }));
+  }
+
+  #update(stats) {
+    this.#stats = stats;
+    this.#sound?.tell();
+    const late = this.#paused || stats.lagMs - stats.targetMs > LIVE_WITHIN_MS;
+    this.#parts.live.classList.toggle("on", this.#state === "live" && !late);
+    if (!this.#parts.stats.hidden) show(this.#parts.stats.querySelector("dl"), stats);
+  }
+
+  #label(id, name, label) {
+    const part = this.#parts[id];
+    part.innerHTML = icon(name);
+    part.setAttribute("aria-label", label);
+    part.title = `${label} (${part.getAttribute("aria-keyshortcuts")})`;
+  }
+
+  #listen() {
+    const { stage, volume } = this.#parts;
+    const on = (id, act) => this.#parts[id].addEventListener("click", act);
+    on("play", () => this.#togglePause());
+    on("mute", () => this.#toggleMute());
+    on("unmute", () => this.#toggleMute());
+    on("live", () => this.goLive());
+    on("info", () => this.#toggleStats());
+    on("pip", () => this.#togglePip());
+    on("full", () => this.#toggleFull());
+    on("retry", () => this.#worker?.postMessage({ kind: "retry" }));
+    volume.addEventListener("input", () => this.#setVolume(Number(volume.value)));
+    this.addEventListener("keydown", (event) => this.#key(event));
+    for (const type of ["pointermove", "pointerdown", "focusin"]) {
+      this.addEventListener(type, () => this.#wake());
+    }
+    stage.addEventListener("dblclick", (event) => {
+      if (!event.target.closest("button, input, section")) this.#toggleFull();
+    });
+    document.addEventListener("fullscreenchange", () => {
+      const full = document.fullscreenElement === this;
+      this.#label("full", full ? "small" : "full", full ? "Leave full screen" : "Full screen");
+    });
+    this.#parts.pip.hidden = !document.pictureInPictureEnabled;
+    this.#parts.full.hidden = !document.fullscreenEnabled;
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    this.#wake();
+    const inside = event.composedPath()[0];
+    // Space presses the focused button, and arrows move the focused slider.
+    const own = inside instanceof HTMLButtonElement ? " " : "";
+    const act = {
+      " ": () => this.#togglePause(), k: () => this.#togglePause(),
+      m: () => this.#toggleMute(), f: () => this.#toggleFull(), i: () => this.#toggleStats(),
+      p: () => this.#togglePip(), l: () => this.goLive(),
+      ArrowUp: () => this.#setVolume(Number(this.#parts.volume.value) + VOLUME_STEP),
+      ArrowDown: () => this.#setVolume(Number(this.#parts.volume.value) - VOLUME_STEP),
+      ArrowRight: () => this.goLive(),
+    }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!act || event.key === own || inside instanceof HTMLInputElement) return;
+    event.preventDefault();
+    act();
+  }
+
+  #togglePause() {
+    this.paused = !this.#paused;
+  }
+
+  #toggleMute() {
+    this.muted = !this.#muted;
+  }
+
+  #toggleStats() {
+    const { stats, info } = this.#parts;
+    stats.hidden = !stats.hidden;
+    info.setAttribute("aria-pressed", String(!stats.hidden));
+    if (!stats.hidden && this.#stats) this.#update(this.#stats);
+  }
+
+  #setVolume(volume) {
+    this.#parts.volume.value = volume;
+    if (this.#sound) this.#sound.volume = this.#parts.volume.value / 100;
+    if (volume > 0 && this.#muted) this.muted = false;
+  }
+
+  #toggleFull() {
+    const refused = () => {};
+    if (document.fullscreenElement === this) document.exitFullscreen().catch(refused);
+    else this.requestFullscreen?.().catch(refused);
+  }
+
+  async #togglePip() {
+    if (document.pictureInPictureElement) return document.exitPictureInPicture();
+    try {
+      this.#pip = document.createElement("video");
+      this.#pip.muted = true;
+      this.#pip.srcObject = this.#parts.picture.captureStream();
+      await this.#pip.play();
+      await this.#pip.requestPictureInPicture();
+    } catch {
+      this.#parts.said.textContent = "Picture in picture is not possible here";
+    }
+    return undefined;
+  }
+
+  /** Shows the controls, and hides them again when nobody moves. */
+  #wake() {
+    const { stage, bar } = this.#parts;
+    stage.classList.remove("idle");
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => {
+      const used = bar.matches(":hover") || bar.querySelector(":focus-visible");
+      if (this.#state === "live" && !used) stage.classList.add("idle");
+    }, IDLE_MS);
+  }
+}
+
+customElements.define("weir-player", WeirPlayer);

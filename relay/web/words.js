@@ -1,0 +1,74 @@
+// What the player says in each state: a title, a sentence, and whether asking again is of use.
+
+export const WORDS = {
+  connecting: () => ({ title: "Connecting", text: "", busy: true }),
+  waiting: () => ({
+    title: "Waiting for the streamer",
+    text: "The stream starts here by itself as soon as it is live.",
+    busy: true,
+  }),
+  live: () => ({ title: "Live", text: "" }),
+  interrupted: () => ({
+    title: "The streamer's connection is interrupted",
+    text: "Nothing has come for some seconds. The stream goes on by itself when it is back.",
+    busy: true,
+  }),
+  gone: () => ({
+    title: "The stream is over for now",
+    text: "The streamer has gone. If they return, the stream goes on here by itself.",
+    busy: true,
+  }),
+  offline: ({ reason, waitMs }) => ({
+    title: "The relay does not answer",
+    text: `Trying again ${waitMs > 1000 ? `every ${Math.round(waitMs / 1000)} seconds` : "soon"}. `
+      + `(${plain(reason)})`,
+    retry: true,
+  }),
+  refused: ({ reason }) => ({
+    title: "The relay refuses this stream",
+    text: `It says: ${plain(reason)}.`,
+    retry: true,
+  }),
+  codec: ({ codec, kind }) => ({
+    title: `This browser cannot play ${codecName(codec)}`,
+    text: kind === "video"
+      ? "The picture needs a browser or device that decodes it; the streamer could send H.264."
+      : "The sound needs a browser or device that decodes it; the streamer could send AAC or Opus.",
+  }),
+  browser: ({ missing }) => ({
+    title: "This browser is too old for live streams",
+    text: `It lacks ${missing.join(" and ")}. Chrome, Edge and other Chromium browsers of this `
+      + "year can play it.",
+  }),
+  insecure: ({ host }) => ({
+    title: "This address is not secure enough for the player",
+    text: `Browsers play live streams only on https pages or on localhost, and ${host} is neither. `
+      + "Give the relay's page a certificate through a proxy, or watch on the relay's own machine.",
+  }),
+  unset: () => ({ title: "No stream to play", text: "The player's src names none." }),
+};
+
+/** What this browser lacks to play anything. */
+export function missingFeatures() {
+  const needed = [
+    ["WebTransport", "WebTransport"],
+    ["VideoDecoder", "WebCodecs"],
+    ["OffscreenCanvas", "OffscreenCanvas"],
+    ["AudioWorkletNode", "AudioWorklet"],
+  ];
+  return needed.filter(([name]) => !(name in globalThis)).map(([, title]) => title);
+}
+
+const CODECS = [
+  ["avc", "H.264"], ["hvc1", "HEVC (H.265)"], ["hev1", "HEVC (H.265)"], ["av01", "AV1"],
+  ["vp09", "VP9"], ["mp4a", "AAC"], ["opus", "Opus"],
+];
+
+export function codecName(codec) {
+  return CODECS.find(([prefix]) => codec?.startsWith(prefix))?.[1] ?? codec;
+}
+
+/** Errors end in a full stop or not; the sentence around brings its own. */
+function plain(reason) {
+  return String(reason || "no reason given").trim().replace(/\.$/, "");
+}
