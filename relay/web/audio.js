@@ -3,6 +3,8 @@ import { CAPACITY, RATE_ONE, Ring, WORD } from "./ring.js";
 
 /** Encoded frames waiting in the decoder: half a second. More mean that it cannot keep up. */
 const QUEUE_MAX = 25;
+/** A difference between a frame's time and its decoded sound's that is a gap, in ms. */
+const GAP_MS = 60;
 /** Faulty frames in a row after which the codec counts as not supported. */
 const FAULTS_MAX = 10;
 
@@ -15,6 +17,9 @@ export class Audio {
   #ring;
   #baseMs;
   #seeks = 0;
+  /** Times of the frames in the decoder: what comes out counts samples, and passes over gaps. */
+  #times = [];
+  #shiftMs = 0;
   #faults = 0;
   dropped = 0;
 
@@ -71,6 +76,7 @@ export class Audio {
     const chunk = { type: "key", timestamp: media.timestampUs, data: object.payload };
     try {
       this.#decoder.decode(new EncodedAudioChunk(chunk));
+      this.#times.push(media.timestampUs);
     } catch {
       this.#fault();
     }
@@ -105,8 +111,11 @@ export class Audio {
       return plane;
     });
     data.close();
-    this.#baseMs ??= timestamp / 1000;
-    const place = this.#stick(this.#placeOf(timestamp / 1000));
+    const shiftMs = ((this.#times.shift() ?? timestamp) - timestamp) / 1000;
+    if (Math.abs(shiftMs - this.#shiftMs) > GAP_MS) this.#shiftMs = shiftMs;
+    const mediaMs = timestamp / 1000 + this.#shiftMs;
+    this.#baseMs ??= mediaMs;
+    const place = this.#stick(this.#placeOf(mediaMs));
     this.#ring.write(place, planes);
     if (!this.shared) this.#port?.postMessage({ place, planes });
   }
@@ -167,6 +176,8 @@ export class Audio {
   #close() {
     if (this.#decoder && this.#decoder.state !== "closed") this.#decoder.close();
     this.#decoder = undefined;
+    this.#times = [];
+    this.#shiftMs = 0;
   }
 
   close() {

@@ -2,13 +2,14 @@
 import { CATALOG_TRACK, parseCatalog } from "./msf.js";
 import { REFUSAL, Refused, Session } from "./session.js";
 
-/** How long the relay is asked to wait for a publisher; it may wait less, and is asked again. */
-const RENDEZVOUS_MS = 60_000;
+/** How long the relay is asked to wait for a publisher. It is asked again and again, so that
+ *  neither a relay that waits less nor one that misses a publisher leaves the viewer behind. */
+const RENDEZVOUS_MS = 5000;
 /** A subscription that takes longer, in ms, waits for its publisher. */
 const PROMPT_MS = 400;
 /** Pause before another attempt, in ms: doubles from the first to the last. */
 const BACKOFF_FIRST_MS = 500;
-const BACKOFF_LAST_MS = 8000;
+const BACKOFF_LAST_MS = 4000;
 /** Pause before asking again for a stream that is not there at once. */
 const ASK_AGAIN_MS = 1000;
 /** Pause after a refusal that will hardly change by itself. */
@@ -20,6 +21,7 @@ export class Connection {
   #session;
   #attempts = 0;
   #useHash = true;
+  #proven = false;
   #closed = false;
   #wake;
   #current;
@@ -51,8 +53,15 @@ export class Connection {
     // It is awaited below, but may fail before that.
     over.catch(() => {});
     const hash = this.#useHash ? await this.#hash() : undefined;
-    this.#session = await Session.connect(this.#target.url, hash, {
-      lost, bytes: this.#on.bytes });
+    try {
+      const on = { lost, bytes: this.#on.bytes };
+      this.#session = await Session.connect(this.#target.url, hash, on);
+    } catch (error) {
+      // A certificate that others vouch for is refused by its hash, and the other way round.
+      if (!this.#proven && this.#target.certificateUrl) this.#useHash = !this.#useHash;
+      throw error;
+    }
+    this.#proven = true;
     this.#attempts = 0;
     for (;;) await Promise.race([over, this.#play(this.#session)]);
   }
@@ -64,7 +73,7 @@ export class Connection {
     const ended = new Promise((resolve) => {
       end = resolve;
     });
-    const token = {};
+    const token = { kinds: new Map(), subscribed: new Set() };
     this.#current = token;
     const handlers = {
       object: (object) => this.#catalog(session, token, object, end).catch(() => {}),
@@ -95,33 +104,31 @@ export class Connection {
     return this.#pause(REFUSED_MS);
   }
 
-  /** A new catalog: the tracks that it names are subscribed, if they are others than before. */
+  /** A new catalog: tracks that it adds are subscribed; what they became is the player's. */
   async #catalog(session, token, object, end) {
     const catalog = parseCatalog(object.payload);
     if (!catalog || token !== this.#current) return;
-    if (catalog.complete && !catalog.video && !catalog.audio) return end();
-    const wanted = ["video", "audio"].filter((kind) => catalog[kind]);
-    const key = wanted.map((kind) => decoding(catalog[kind])).join();
-    if (wanted.length === 0 || key === token.key) return;
-    const names = wanted.map((kind) => catalog[kind].name).join();
-    token.key = key;
+    const kinds = ["video", "audio"].filter((kind) => catalog[kind]);
+    if (kinds.length === 0) return void (catalog.complete && end());
+    token.kinds = new Map(kinds.map((kind) => [catalog[kind].name, kind]));
     this.#on.tracks(catalog);
-    if (names === token.names) return;
-    token.names = names;
-    token.generation = (token.generation ?? 0) + 1;
-    await Promise.all(wanted.map((kind) => this.#track(session, token, kind, catalog[kind])));
+    const added = [...token.kinds.keys()].filter((name) => !token.subscribed.has(name));
+    added.forEach((name) => token.subscribed.add(name));
+    await Promise.all(added.map((name) => this.#track(session, token, name)));
   }
 
-  #track(session, token, kind, track) {
-    const { generation } = token;
-    const current = () => token === this.#current && generation === token.generation;
+  #track(session, token, name) {
+    const whole = token.kinds.get(name) === "video";
+    const tell = (event, object, timescale) => {
+      const kind = token === this.#current ? token.kinds.get(name) : undefined;
+      if (kind) this.#on[event](kind, object, timescale);
+    };
     const handlers = {
-      object: (object, timescale) => current() && this.#on.object(kind, object, timescale),
-      arrived: (object, timescale) => current() && this.#on.arrived(kind, object, timescale),
+      object: (object, timescale) => tell("object", object, timescale),
+      arrived: (object, timescale) => tell("arrived", object, timescale),
       done: () => {},
     };
-    const options = { whole: kind === "video" };
-    return session.subscribe(this.#target.namespace, track.name, options, handlers);
+    return session.subscribe(this.#target.namespace, name, { whole }, handlers);
   }
 
   async #failed(error) {
@@ -129,8 +136,6 @@ export class Connection {
     this.#session = undefined;
     this.#attempts += 1;
     this.#on.tracks(undefined);
-    // A certificate that others vouch for is refused by its hash, and the other way round.
-    if (this.#target.certificateUrl) this.#useHash = !this.#useHash;
     const wait = Math.min(BACKOFF_FIRST_MS * 2 ** (this.#attempts - 1), BACKOFF_LAST_MS);
     if (this.#attempts > 1) this.#on.state("offline", { reason: error.message, waitMs: wait });
     else this.#on.state("connecting");
@@ -156,12 +161,12 @@ export class Connection {
     this.#wake?.();
   }
 
-  /** What the connection knows of itself. */
-  async facts() {
+  /** What the connection knows of itself. The browser's part of it comes with the next call. */
+  facts() {
     const session = this.#session;
     if (!session) return {};
-    const stats = await session.stats().catch(() => undefined);
-    return { transport: `WebTransport, ${session.protocol}`, rttMs: stats?.smoothedRtt };
+    session.measure();
+    return { transport: `WebTransport, ${session.protocol}`, rttMs: session.rttMs };
   }
 
   close() {
@@ -171,12 +176,7 @@ export class Connection {
   }
 }
 
-/** What a decoder depends on; sizes and rates are hints, and come with the media. */
-function decoding({ name, codec, description, sampleRate, channels }) {
-  return [name, codec, String(description), sampleRate, channels].join("/");
-}
-
 async function fetchText(url) {
   const answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(5000) });
-  return answer.ok ? answer.text() : undefined;
+  return answer.text();
 }

@@ -2,6 +2,7 @@
 import { Audio } from "./audio.js";
 import { Connection } from "./connection.js";
 import { mediaProperties } from "./loc.js";
+import { sameDecoding } from "./msf.js";
 import { Playout } from "./playout.js";
 import { Video } from "./video.js";
 
@@ -30,6 +31,8 @@ class Player {
   #refused = {};
   #startedAt = performance.now();
   #firstPictureMs;
+  /** Whether something new was shown or heard since the last interruption. */
+  #fresh = false;
   #firstArrivalAt;
   #lastArrivalAt = 0;
   #lastSeekAt = 0;
@@ -76,37 +79,50 @@ class Player {
     }
   }
 
-  /** New tracks, or none when the stream is over. */
-  async #setTracks(tracks) {
-    this.#video?.close();
-    this.#audio?.close();
-    this.#playout.reset();
-    this.#video = this.#audio = undefined;
-    this.#refused = {};
-    this.#firstArrivalAt = undefined;
-    if (this.#state === "codec") this.#state = undefined;
-    const { video, audio } = tracks ?? {};
-    if (video) {
-      this.#video = new Video(video, {
-        decoded: () => this.#state !== "live" && this.#draw(performance.now()),
-        unsupported: (codec) => this.#cannot("video", codec),
-      });
-    }
-    if (audio) {
-      const decoder = new Audio(audio, {
-        unsupported: (codec) => this.#cannot("audio", codec),
-      });
-      this.#audio = decoder;
-      const { sampleRate, channels } = audio;
-      const buffer = decoder.shared ? decoder.buffer : undefined;
-      postMessage({ kind: "audio", sampleRate, channels, buffer });
-    } else if (tracks) {
-      postMessage({ kind: "audio" });
-    }
+  /** Other tracks than before, or none when the stream is over. */
+  #setTracks(tracks) {
+    const before = this.tracks ?? {};
     this.tracks = tracks;
-    // The browser's answer may take longer than the first frames, so those do not wait for it.
-    for (const [kind, track] of [["video", this.#video], ["audio", this.#audio]]) {
-      if (track && !(await track.supported())) this.#cannot(kind, tracks[kind].codec);
+    if (!tracks) {
+      this.#playout.reset();
+      this.#firstArrivalAt = undefined;
+      this.#fresh = false;
+    }
+    if (!sameDecoding(before.video, tracks?.video)) this.#setVideo(tracks?.video);
+    if (!sameDecoding(before.audio, tracks?.audio)) this.#setAudio(tracks?.audio);
+  }
+
+  #setVideo(track) {
+    this.#video?.close();
+    this.#video = undefined;
+    this.#refused.video = undefined;
+    if (this.#state === "codec") this.#state = undefined;
+    if (!track) return;
+    this.#video = new Video(track, {
+      decoded: () => this.#state !== "live" && this.#draw(performance.now()),
+      unsupported: (codec) => this.#cannot("video", codec),
+    });
+    this.#ask("video", this.#video, track);
+  }
+
+  #setAudio(track) {
+    this.#audio?.close();
+    this.#audio = undefined;
+    this.#refused.audio = undefined;
+    if (!track) return postMessage({ kind: "audio" });
+    this.#audio = new Audio(track, {
+      unsupported: (codec) => this.#cannot("audio", codec),
+    });
+    const { sampleRate, channels } = track;
+    const buffer = this.#audio.shared ? this.#audio.buffer : undefined;
+    postMessage({ kind: "audio", sampleRate, channels, buffer });
+    return this.#ask("audio", this.#audio, track);
+  }
+
+  /** The browser's answer may take longer than the first frames, so those do not wait for it. */
+  async #ask(kind, decoder, track) {
+    if (!(await decoder.supported()) && this.tracks?.[kind] === track) {
+      this.#cannot(kind, track.codec);
     }
   }
 
@@ -176,15 +192,19 @@ class Player {
 
   #watch(now) {
     if (this.#firstArrivalAt === undefined || this.#state === "codec") return;
-    const quiet = now - this.#lastArrivalAt > QUIET_MS;
-    if (quiet && this.#state === "live") this.#become("interrupted");
-    const soundOnly = !this.#video && this.#playout.state === "playing";
-    if (!quiet && (soundOnly || this.#video?.shownMs !== undefined)) this.#become("live");
+    if (now - this.#lastArrivalAt > QUIET_MS) {
+      this.#fresh = false;
+      if (this.#state === "live") this.#become("interrupted");
+      return;
+    }
+    if (!this.#video && this.#playout.state === "playing") this.#fresh = true;
+    if (this.#fresh) this.#become("live");
   }
 
   #draw(now) {
     const frame = this.#video?.due(this.#playout.positionMs(now));
     if (!frame) return;
+    this.#fresh = true;
     this.#measureOffset(frame.timestamp / 1000);
     if (this.#paused) return;
     const { displayWidth: width, displayHeight: height } = frame;
@@ -212,7 +232,7 @@ class Player {
     postMessage({ kind: "state", state, detail });
   }
 
-  async #report(now) {
+  #report(now) {
     const playout = this.#playout;
     const seconds = (now - this.#previous.atMs) / 1000;
     const rendered = this.#video?.rendered ?? 0;
@@ -238,7 +258,7 @@ class Player {
       videoCodec: this.tracks?.video?.codec,
       audioCodec: this.tracks?.audio?.codec,
       sharedMemory: this.#audio?.shared,
-      ...(await this.#connection.facts()),
+      ...this.#connection.facts(),
     };
     this.#previous = { atMs: now, bytes: this.#bytes, rendered };
     postMessage({ kind: "stats", stats });

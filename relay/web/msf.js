@@ -30,6 +30,13 @@ export function parseCatalog(payload) {
   return { complete: json.isComplete === true, video: track("video"), audio: track("audio") };
 }
 
+/** Whether two tracks are decoded alike; sizes and rates are hints, and come with the media. */
+export function sameDecoding(a, b) {
+  const facts = (track) => [track.name, track.codec, String(track.description), track.sampleRate,
+    track.channels].join("/");
+  return a !== undefined && b !== undefined && facts(a) === facts(b);
+}
+
 function number(value) {
   const found = Number(value);
   return Number.isFinite(found) && found > 0 ? found : undefined;

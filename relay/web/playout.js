@@ -1,9 +1,12 @@
 // When to show what: measures how unevenly media arrive and keeps the playing position just that
 // far behind. Pure: media time and wall time come in as milliseconds, decisions come out.
 
-/** Least and most distance behind the fastest arrival, in ms: two screen refreshes; two GOPs. */
+/** Least distance behind the fastest arrival, in ms: two screen refreshes. */
 export const TARGET_MIN_MS = 35;
-export const TARGET_MAX_MS = 4000;
+/** Most that is kept for jitter, in ms: beyond, it is an outage, and live is worth more. */
+export const TARGET_MAX_MS = 1200;
+/** Most that `?latency=` sets, in ms: the sound's ring holds five seconds. */
+export const FIXED_MAX_MS = 4000;
 /** Arrivals that are looked back at, in ms: longer than what Wi-Fi needs to show its habits. */
 const WINDOW_MS = 15_000;
 /** Most arrivals kept; more come only from streams of more than a hundred frames a second. */
@@ -21,8 +24,8 @@ const CORRECT_FROM_MS = 15;
 const CORRECT_UNTIL_MS = 4;
 /** Time in which a difference would be made up without the rate's limit, in ms. */
 const CORRECT_OVER_MS = 2000;
-/** A lag beyond the target that is skipped and not caught up, in ms: a minute of 3 %. */
-export const SKIP_LAG_MS = 1800;
+/** A lag beyond the target that is skipped and not caught up, in ms: catching up takes 50 s. */
+export const SKIP_LAG_MS = 1500;
 /** An arrival this much later than the others is another timeline, in ms, when so many follow. */
 const JUMP_MS = 20_000;
 const JUMP_ARRIVALS = 12;
@@ -88,7 +91,7 @@ export class Playout {
   /** `fixedMs` sets the target instead of what is measured. */
   constructor(fixedMs) {
     this.#fixedMs = fixedMs;
-    if (fixedMs !== undefined) this.targetMs = clamp(fixedMs, 0, TARGET_MAX_MS);
+    if (fixedMs !== undefined) this.targetMs = clamp(fixedMs, 0, FIXED_MAX_MS);
   }
 
   /** A frame of `track` arrived; those of the past (`live` false) say nothing about jitter. */

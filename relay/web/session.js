@@ -26,6 +26,8 @@ export class Session {
   #byFetch = new Map();
   #aliasWaiters = [];
   #closed = false;
+  #measuring = false;
+  rttMs;
 
   /** `hash` is the certificate's SHA-256 in bytes, or undefined for one that the browser trusts. */
   static async connect(url, hash, on) {
@@ -61,8 +63,15 @@ export class Session {
     return this.#transport.protocol || moqt.PROTOCOLS[0];
   }
 
-  async stats() {
-    return this.#transport.getStats?.();
+  /** Asks for the round trip time, where the browser tells; `rttMs` has it some time later. */
+  measure() {
+    if (this.#measuring) return;
+    this.#measuring = true;
+    const done = (stats) => {
+      this.#measuring = false;
+      this.rttMs = stats?.smoothedRtt;
+    };
+    Promise.resolve(this.#transport.getStats?.()).then(done, () => {});
   }
 
   async #hello() {

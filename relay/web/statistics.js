@@ -13,10 +13,10 @@ export function rows(stats) {
   const codecs = [stats.videoCodec, stats.audioCodec].filter(Boolean).map(codecName);
   return [
     // Without the encoder and the way to the relay, of which the player knows nothing.
-    ["Relay to screen", network === undefined ? `${ms(stats.lagMs)} + network`
-      : ms(stats.lagMs + network)],
+    network === undefined ? ["Arrival to screen", ms(stats.lagMs)]
+      : ["Relay to screen", ms(stats.lagMs + network)],
+    ["Target", ms(stats.targetMs)],
     ["Network, one way", ms(network)],
-    ["Behind arrival", `${ms(stats.lagMs)} of ${ms(stats.targetMs)}`],
     ["Buffer", ms(stats.aheadMs)],
     ["Arrival jitter", ms(stats.jitterMs)],
     ["Speed", `${(stats.rate * 100).toFixed(1)} %`],

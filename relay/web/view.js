@@ -103,8 +103,9 @@ button[hidden], input[hidden] { display: none; }
   margin: 0; white-space: nowrap; }
 @media (max-width: 520px) {
   #volume { display: none; }
-  #stats { left: 8px; right: 8px; top: 8px; font-size: 11px; line-height: 1.35; }
-  #stats dl { grid-template-columns: auto 1fr auto 1fr; gap: 0 .5rem; }
+  #stats { left: 6px; right: 6px; top: 6px; max-height: calc(100% - 56px); padding: .4rem .6rem;
+    font-size: 10.5px; line-height: 1.5; white-space: nowrap; scrollbar-width: none; }
+  #stats dl { grid-template-columns: auto 1fr auto 1fr; gap: 0 .6rem; }
   #busy { width: 1.6rem; height: 1.6rem; margin-bottom: .5rem; }
   #veil { padding-bottom: 3.2rem; }
 }

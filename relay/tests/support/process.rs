@@ -15,6 +15,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PACKAGES: &[(&str, &str)] = &[
     ("ffmpeg", "ffmpeg"),
     ("ffprobe", "ffmpeg"),
+    ("chromium", "chromium"),
+    ("chromedriver", "chromium-driver"),
     ("promtool", "prometheus"),
     ("xvfb-run", "xvfb"),
     ("obs", "obs-studio"),

@@ -14,6 +14,7 @@
     reason = "a harness fails a test by a panic"
 )]
 
+mod browser;
 mod flv;
 mod media;
 mod moqt;
@@ -25,6 +26,7 @@ mod source;
 mod streams;
 mod trust;
 
+pub(crate) use browser::Browser;
 pub(crate) use flv::{FlvTag, Kind};
 pub(crate) use media::{Frame, Media, Track};
 pub(crate) use moqt::{ANSWER, Asked, Habits, MoqtClient, track_of};
@@ -32,5 +34,5 @@ pub(crate) use obs::Obs;
 pub(crate) use process::{Process, Scratch, now, sleep, wait_for};
 pub(crate) use relay::{Pull, Response, Weir, weir};
 pub(crate) use rtmp::{Publisher, opus_tags};
-pub(crate) use source::{Recipe, Source, push, recipes};
+pub(crate) use source::{Recipe, Source, ffmpeg, push, recipes};
 pub(crate) use streams::{FetchStream, GroupStream, MoqtObject, StreamEnd};

@@ -1,0 +1,320 @@
+// Tests of the player's pure modules. `check(name, run)` collects what is wrong; the end-to-end
+// test runs this in a page of the relay and expects nothing.
+const failures = [];
+let checks = 0;
+
+async function check(name, run) {
+  checks += 1;
+  try {
+    await run();
+  } catch (error) {
+    failures.push(`${name}: ${error.stack ?? error}`);
+  }
+}
+
+function equal(found, wanted) {
+  const [a, b] = [found, wanted].map((value) => JSON.stringify(value));
+  if (a !== b) throw new Error(`found ${a}, wanted ${b}`);
+}
+
+function fails(run, type) {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof type) return;
+    throw error;
+  }
+  throw new Error("it did not fail");
+}
+
+const bytes = (hex) => Uint8Array.from(hex.match(/../g) ?? [], (byte) => parseInt(byte, 16));
+const hex = (array) => Array.from(array, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** A stream that gives its bytes in pieces of `size`. */
+function pieces(array, size) {
+  return new ReadableStream({
+    start(controller) {
+      for (let at = 0; at < array.length; at += size) {
+        controller.enqueue(array.slice(at, at + size));
+      }
+      controller.close();
+    },
+  });
+}
+
+const moqt = await import("/player/moqt.js");
+const { mediaProperties } = await import("/player/loc.js");
+const { parseCatalog } = await import("/player/msf.js");
+const { Sequencer } = await import("/player/sequencer.js");
+const { Arrivals, Playout, SKIP_LAG_MS } = await import("/player/playout.js");
+const { CAPACITY, Ring, WORD } = await import("/player/ring.js");
+
+await check("integers of the draft's examples", () => {
+  const examples = [["25", 37], ["bbbd", 15293], ["ed7f3e7d", 226442877],
+    ["faa1a0e403d8", 2893212287960], ["fc8998abc66bc0", 151288809941952]];
+  for (const [wire, value] of examples) {
+    equal(new moqt.Reader(bytes(wire)).vi64(), value);
+    equal(hex(new moqt.Writer().vi64(value).finish()), wire);
+  }
+  equal(new moqt.Reader(bytes("8025")).vi64(), 37);
+  equal(new moqt.Reader(bytes("ffffffffffffffffff")).vi64(), 2 ** 64);
+});
+
+await check("integers at every length's edge come back", () => {
+  for (let power = 0; power <= 53; power += 1) {
+    for (const value of [2 ** power - 1, 2 ** power]) {
+      const wire = new moqt.Writer().vi64(value).finish();
+      equal(moqt.vi64Length(wire[0]), wire.length);
+      equal(new moqt.Reader(wire).vi64(), value);
+    }
+  }
+});
+
+await check("messages have the draft's bytes", () => {
+  equal(hex(moqt.setup("r/1")), "af0000050703722f31");
+  equal(hex(moqt.joiningFetch(2, 0)), "160005" + "0202000000");
+  equal(hex(moqt.subscribe(0, ["a", "b"], "v", 0)),
+    "03000e" + "00" + "02" + "0161" + "0162" + "0176" + "02" + "1001" + "110102");
+});
+
+await check("answers are understood", () => {
+  equal(moqt.decode(0x04, bytes("0001090503")),
+    { kind: "subscribeOk", alias: 0, largest: { group: 5, object: 3 } });
+  equal(moqt.decode(0x04, bytes("000008cf4240")).timescale, 1_000_000);
+  equal(moqt.decode(0x05, bytes("100000")),
+    { kind: "requestError", code: 16, retryMs: -1, reason: "" });
+  equal(moqt.decode(0x0b, bytes("020300")).kind, "publishDone");
+  fails(() => moqt.decode(0x04, bytes("000133")), moqt.ProtocolError);
+  fails(() => moqt.decode(0x05, bytes("1000ff")), moqt.ProtocolError);
+});
+
+async function subgroup(wire, size) {
+  const stream = new moqt.ByteStream(pieces(bytes(wire), size));
+  const header = await moqt.subgroupHeader(stream, await stream.vi64());
+  const found = [];
+  for await (const object of moqt.subgroupObjects(stream, header)) {
+    found.push([object.group, object.object, hex(object.properties), hex(object.payload)]);
+  }
+  return found;
+}
+
+await check("subgroup streams in pieces of every size", async () => {
+  for (let size = 1; size < 16; size += 1) {
+    equal(await subgroup("790207000410cf42400161000001" + "62", size),
+      [[7, 0, "10cf4240", "61"], [7, 1, "", "62"]]);
+    equal(await subgroup("7802070001610001" + "62", size), [[7, 0, "", "61"], [7, 1, "", "62"]]);
+  }
+});
+
+await check("a subgroup stream that is cut is noticed", async () => {
+  let error;
+  await subgroup("78020700056161", 3).catch((found) => {
+    error = found;
+  });
+  equal(error instanceof moqt.ProtocolError, true);
+});
+
+await check("fetch streams inherit what they leave out", async () => {
+  // Group 4 object 0; the next object; group 6 object 2; a range that is not there.
+  const wire = "3c04000002024001aa" + "200001bb" + "2c01020001cc" + "808c0905";
+  for (let size = 1; size < 12; size += 1) {
+    const stream = new moqt.ByteStream(pieces(bytes(wire), size));
+    const found = [];
+    for await (const object of moqt.fetchObjects(stream)) {
+      found.push([object.group, object.object, hex(object.payload)]);
+    }
+    equal(found, [[4, 0, "aa"], [4, 1, "bb"], [6, 2, "cc"]]);
+  }
+});
+
+await check("stream types", () => {
+  equal([0x78, 0x05, 0x2f00, 0x132b3e28, 0x16, 0x99].map(moqt.streamKind),
+    ["subgroup", "fetch", "control", "padding", "unknown", "unknown"]);
+});
+
+await check("properties of media", () => {
+  const block = new moqt.Writer().vi64(0x0d).prefixed([1, 2]).vi64(0x03).vi64(1_000_000).finish();
+  const found = mediaProperties(block);
+  equal([found.timestampUs, hex(found.config), found.reordered], [1_000_000, "0102", false]);
+  const late = new moqt.Writer().vi64(0x10).vi64(90_000).vi64(0x3800 - 0x10).vi64(5).finish();
+  equal(mediaProperties(late, 90_000), { timestampUs: 1_000_000, reordered: true });
+  equal(mediaProperties(new moqt.Writer().vi64(0x06).vi64(7).finish()).timestampUs, 7);
+});
+
+await check("catalogs", () => {
+  const read = (value) => parseCatalog(new TextEncoder().encode(JSON.stringify(value)));
+  const video = { name: "v", packaging: "loc", role: "video", codec: "avc1.42c01e", initRef: "i" };
+  const found = read({ tracks: [video], initDataList: [{ id: "i", type: "inline", data: "AQI=" }] });
+  equal(hex(found.video.description), "0102");
+  equal(found.audio, undefined);
+  equal(read({ deltaUpdate: [] }), undefined);
+  equal(read({ isComplete: true, tracks: [] }).complete, true);
+  equal(read({ tracks: [{ ...video, packaging: "cmaf" }] }).video, undefined);
+});
+
+function sequence(whole) {
+  const out = [];
+  const sequencer = new Sequencer(({ group, object }) => out.push(`${group}.${object}`), whole);
+  const push = (group, object) => sequencer.push({ group, object });
+  return { out, sequencer, push };
+}
+
+await check("the past goes before the live objects", () => {
+  const { out, sequencer, push } = sequence(true);
+  sequencer.expectPast({ group: 3, object: 1 });
+  sequencer.openGroup(3);
+  push(3, 2);
+  push(3, 0);
+  push(3, 1);
+  sequencer.endPast();
+  push(3, 3);
+  equal(out, ["3.0", "3.1", "3.2", "3.3"]);
+});
+
+await check("without its past a group is left out", () => {
+  const { out, sequencer, push } = sequence(true);
+  sequencer.expectPast({ group: 3, object: 1 });
+  sequencer.openGroup(3);
+  push(3, 2);
+  sequencer.endPast();
+  sequencer.openGroup(4);
+  push(4, 0);
+  equal(out, ["4.0"]);
+});
+
+await check("groups that overtake each other wait, unless too many do", () => {
+  const { out, sequencer, push } = sequence(true);
+  sequencer.openGroup(1);
+  push(1, 0);
+  sequencer.openGroup(2);
+  push(2, 0);
+  equal(out, ["1.0"]);
+  push(1, 1);
+  sequencer.endGroup(1);
+  equal(out, ["1.0", "1.1", "2.0"]);
+  for (let group = 3; group < 12; group += 1) {
+    sequencer.openGroup(group);
+    push(group, 0);
+  }
+  equal(out.includes("3.0"), true);
+});
+
+await check("a group that was complete at the join does not hold up the next", () => {
+  const { out, sequencer, push } = sequence(false);
+  sequencer.expectPast({ group: 0, object: 0 });
+  push(0, 0);
+  sequencer.endPast();
+  sequencer.openGroup(1);
+  push(1, 0);
+  equal(out, ["0.0", "1.0"]);
+});
+
+/** Frames of 20 ms on a network that delays frame `n` by `delay(n)`; returns the playout. */
+function play(seconds, delay, playout = new Playout()) {
+  const events = [];
+  for (let n = 0; n < seconds * 50; n += 1) events.push([n * 20 + 100 + delay(n), 5000 + n * 20]);
+  events.sort((a, b) => a[0] - b[0]);
+  const log = { rates: [], targets: [] };
+  let next = 0;
+  for (let now = 0; now < seconds * 1000; now += 20) {
+    while (next < events.length && events[next][0] <= now) {
+      const [atMs, mediaMs] = events[next];
+      playout.arrived("video", mediaMs, atMs, true);
+      if (playout.state === "idle") playout.skipToLive(atMs);
+      next += 1;
+    }
+    playout.tick(now);
+    log.rates.push(playout.rate);
+    log.targets.push(playout.targetMs);
+  }
+  return { playout, ...log };
+}
+
+/** The same numbers in every run. */
+function random(seed) {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+await check("even arrivals need little distance and no correction", () => {
+  const { playout, rates } = play(30, () => 0);
+  equal([playout.stalls, playout.skips, playout.targetMs <= 60], [0, 0, true]);
+  equal(rates.every((rate) => Math.abs(rate - 1) < 0.01), true);
+});
+
+await check("jitter is adapted to and then nothing stalls", () => {
+  const next = random(7);
+  const delays = Array.from({ length: 5000 }, () => next() * 120);
+  const { playout, targets } = play(60, (n) => delays[n]);
+  const first = play(10, (n) => delays[n]).playout.stalls;
+  equal(playout.stalls - first, 0);
+  const late = targets.slice(targets.length / 2);
+  equal(Math.max(...late) - Math.min(...late) < 60, true);
+  equal(playout.targetMs > 90 && playout.targetMs < 250, true);
+});
+
+await check("rates stay where nobody hears them", () => {
+  const next = random(3);
+  const delays = Array.from({ length: 5000 }, (_, n) => (n > 1000 && n < 1040 ? 600 : next() * 40));
+  const { rates } = play(60, (n) => delays[n]);
+  equal(rates.every((rate) => rate >= 0.97 && rate <= 1.03), true);
+});
+
+await check("a calm network is trusted again, slowly", () => {
+  const { playout, targets } = play(90, (n) => (n > 500 && n < 540 ? 400 : 0));
+  equal(Math.max(...targets) > 300, true);
+  equal(playout.targetMs < 100, true);
+});
+
+await check("what is too late is skipped, not caught up", () => {
+  const { playout } = play(30, () => 0);
+  const now = 30_000;
+  playout.positionMs(now);
+  for (let n = 0; n < 100; n += 1) {
+    const media = 5000 + now + n * 20 + SKIP_LAG_MS + 3000;
+    playout.arrived("video", media, now + n * 20, true);
+  }
+  playout.tick(now + 2000);
+  equal(playout.skips, 1);
+  equal(Math.abs(playout.lagMs(now + 2000) - playout.targetMs) < 1, true);
+});
+
+await check("a fixed latency is kept", () => {
+  const { playout } = play(30, (n) => n % 7, new Playout(500));
+  equal(playout.targetMs, 500);
+  equal(Math.abs(playout.lagMs(30_000) - 500) < 20, true);
+});
+
+await check("a clock that drifts is followed", () => {
+  // The publisher's clock is 200 parts in a million slow.
+  const { playout } = play(120, (n) => n * 20 * 0.0002);
+  equal(playout.stalls, 0);
+  equal(Math.abs(playout.lagMs(120_000) - playout.targetMs) < 30, true);
+});
+
+await check("a timeline that jumps is noticed", () => {
+  const arrivals = new Arrivals();
+  for (let n = 0; n < 50; n += 1) arrivals.add(n * 20, 100);
+  equal(arrivals.add(1000, -1_000_000), true);
+  for (let n = 0; n < 50; n += 1) arrivals.add(1000 + n * 20, 100);
+  equal(arrivals.fastest, 100);
+});
+
+await check("the ring fills gaps with silence and wraps around", () => {
+  const ring = new Ring(Ring.allocate(1, false), 1);
+  const ones = new Float32Array(100).fill(1);
+  ring.write(0, [ones]);
+  ring.write(150, [ones]);
+  equal(ring.load(WORD.written), 250);
+  equal([99, 100, 149, 150].map((at) => ring.planes[0][at]), [1, 0, 0, 1]);
+  for (let at = 250; at < CAPACITY + 50; at += 100) ring.write(at, [ones]);
+  equal(ring.planes[0][20], 1);
+  const written = ring.load(WORD.written);
+  ring.write(CAPACITY - 1000, [ones]);
+  equal(ring.load(WORD.written), written);
+});
+
+return { checks, failures };
