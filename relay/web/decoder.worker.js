@@ -1,4 +1,4 @@
-// The player's own thread: network, decoding, timing and drawing; the page only shows and steers.
+// The player's own thread: network, decoding and timing; the page only shows and steers.
 import { Audio } from "./audio.js";
 import { Connection } from "./connection.js";
 import { mediaProperties } from "./loc.js";
@@ -15,12 +15,16 @@ const HIDDEN_MS = 200;
 const JOIN_MS = 250;
 /** Silence after which the streamer counts as interrupted, in ms. */
 const QUIET_MS = 2500;
+/** Pictures handed to the page and not shown yet; a busy page gets fewer. */
+const UNSHOWN_MAX = 3;
 /** Time between corrections of the audio thread's place, in ms. */
 const SEEK_MS = 300;
 
 class Player {
-  #canvas;
-  #context;
+  #size = { width: 0, height: 0 };
+  /** Pictures on their way to the screen. */
+  #unshown = 0;
+  #undrawn = 0;
   #playout;
   #connection;
   #video;
@@ -41,9 +45,7 @@ class Player {
   #offsetMs;
   #previous = { atMs: performance.now(), bytes: 0, rendered: 0 };
 
-  constructor({ canvas, latencyMs, ...target }) {
-    this.#canvas = canvas;
-    this.#context = canvas.getContext("2d", { alpha: false });
+  constructor({ latencyMs, ...target }) {
     this.#playout = new Playout(latencyMs);
     this.#connection = new Connection(target, {
       state: (state, detail) => this.#become(state, detail),
@@ -69,6 +71,7 @@ class Player {
     switch (data.kind) {
       case "port": return this.#audio?.attach(data.port);
       case "output": return void (this.#output = data);
+      case "shown": return void (this.#unshown -= 1);
       case "pause": return void (this.#paused = data.paused);
       case "live": return this.#toLive(performance.now());
       case "retry": return this.#connection.retry();
@@ -206,14 +209,14 @@ class Player {
     if (!frame) return;
     this.#fresh = true;
     this.#measureOffset(frame.timestamp / 1000);
-    if (this.#paused) return;
-    const { displayWidth: width, displayHeight: height } = frame;
-    if (this.#canvas.width !== width || this.#canvas.height !== height) {
-      this.#canvas.width = width;
-      this.#canvas.height = height;
-      postMessage({ kind: "size", width, height });
+    this.#size = { width: frame.displayWidth, height: frame.displayHeight };
+    if (this.#paused || this.#unshown >= UNSHOWN_MAX) {
+      if (!this.#paused) this.#undrawn += 1;
+      frame.close();
+      return;
     }
-    this.#context.drawImage(frame, 0, 0, width, height);
+    this.#unshown += 1;
+    postMessage({ kind: "picture", frame }, [frame]);
     if (this.#firstPictureMs === undefined) this.#firstPictureMs = now - this.#startedAt;
     this.#watch(now);
   }
@@ -247,14 +250,13 @@ class Player {
       rendered,
       fps: Math.max(0, rendered - this.#previous.rendered) / seconds,
       bitrateBps: ((this.#bytes - this.#previous.bytes) * 8) / seconds,
-      dropped: (this.#video?.dropped ?? 0) + (this.#audio?.dropped ?? 0),
+      dropped: this.#undrawn + (this.#video?.dropped ?? 0) + (this.#audio?.dropped ?? 0),
       decodeErrors: this.#video?.decodeErrors ?? 0,
       underruns: this.#audio?.underruns ?? 0,
       level: this.#audio?.level ?? 0,
       offsetMs: this.#offsetMs,
       firstPictureMs: this.#firstPictureMs,
-      width: this.#canvas.width,
-      height: this.#canvas.height,
+      ...this.#size,
       videoCodec: this.tracks?.video?.codec,
       audioCodec: this.tracks?.audio?.codec,
       sharedMemory: this.#audio?.shared,

@@ -14,22 +14,29 @@ export class Sequencer {
   #groups = new Map();
   #current = -1;
   #next = 0;
+  #started = false;
   #fetching = false;
+  #pastOver = false;
 
   constructor(emit, whole) {
     this.#emit = emit;
     this.#whole = whole;
   }
 
-  /** The past up to `largest` is on its way. */
-  expectPast(largest) {
-    this.#fetching = true;
-    this.#current = largest.group;
-    this.#next = 0;
+  /**
+   * The subscription is granted: the past up to `largest` is on its way, or has come already, or
+   * there is none. Until then objects are only kept.
+   */
+  start(largest) {
+    this.#started = true;
+    this.#fetching = largest !== undefined && !this.#pastOver;
+    if (largest) this.#current = largest.group;
+    this.#advance();
   }
 
   /** The past is complete, or will not come. */
   endPast() {
+    this.#pastOver = true;
     this.#fetching = false;
     this.#advance();
   }
@@ -41,7 +48,6 @@ export class Sequencer {
 
   push(object) {
     if (object.group < this.#current) return;
-    if (this.#current < 0) this.#current = object.group;
     this.#group(object.group).objects.set(object.object, object);
     this.#advance();
   }
@@ -60,6 +66,8 @@ export class Sequencer {
   }
 
   #advance() {
+    if (!this.#started || this.#groups.size === 0) return;
+    if (this.#current < 0) this.#current = Math.min(...this.#groups.keys());
     for (;;) {
       const group = this.#groups.get(this.#current);
       if (group) this.#drain(group.objects);

@@ -103,7 +103,7 @@ export class Session {
     if (answer.kind !== "subscribeOk") throw new Error(`SUBSCRIBE answered by ${answer.kind}`);
     timescale = answer.timescale;
     subscription.timescale = timescale;
-    if (answer.largest) subscription.sequencer.expectPast(answer.largest);
+    subscription.sequencer.start(answer.largest);
     this.#byAlias.set(answer.alias, subscription);
     for (const wake of this.#aliasWaiters.splice(0)) wake();
     this.#followFetch(await fetched, subscription);

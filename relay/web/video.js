@@ -3,7 +3,7 @@ import { same } from "./audio.js";
 
 /** Frames that may lie decoded: decoders own a small pool of pictures. */
 const DECODED_MAX = 8;
-/** Frames handed to the decoder at a time. */
+/** Frames that wait in the decoder's queue. */
 const DECODING_MAX = 6;
 /** How far ahead of the position frames are decoded, in ms: several frames' decoding time. */
 const DECODE_AHEAD_MS = 400;
@@ -21,9 +21,7 @@ export class Video {
   #needKey = true;
   #faults = 0;
   #waiting = [];
-  #decoding = 0;
   #decoded = [];
-  #shown;
   #shownAny = false;
   rendered = 0;
   dropped = 0;
@@ -83,7 +81,9 @@ export class Video {
   /** Feeds the decoder what is due soon. */
   decode(positionMs) {
     while (this.#waiting.length > 0) {
-      const room = this.#decoding < DECODING_MAX && this.#decoded.length < DECODED_MAX;
+      // Not what went in and did not come out: decoders keep frames, or drop them silently.
+      const decoding = this.#decoder?.decodeQueueSize ?? 0;
+      const room = decoding < DECODING_MAX && this.#decoded.length < DECODED_MAX;
       const [frame] = this.#waiting;
       const soon = positionMs === undefined
         || frame.timestampUs / 1000 < positionMs + DECODE_AHEAD_MS;
@@ -107,7 +107,6 @@ export class Video {
     try {
       this.#decoder.decode(new EncodedVideoChunk(chunk));
       this.#needKey = false;
-      this.#decoding += 1;
     } catch {
       this.#fault();
     }
@@ -120,7 +119,6 @@ export class Video {
       error: () => decoder === this.#decoder && this.#fault(),
     });
     this.#decoder = decoder;
-    this.#decoding = 0;
     try {
       decoder.configure(settings);
     } catch {
@@ -137,7 +135,6 @@ export class Video {
   }
 
   #output(decoder, frame) {
-    this.#decoding = Math.max(0, this.#decoding - 1);
     if (decoder !== this.#decoder) {
       frame.close();
       return;
@@ -150,8 +147,8 @@ export class Video {
   }
 
   /**
-   * Takes the frame that is due at the position: the newest of those that are. The frame belongs
-   * to this track and is closed with the next one. Undefined when nothing new is due.
+   * Takes the frame that is due at the position: the newest of those that are. It is the caller's
+   * to close. Undefined when nothing new is due.
    */
   due(positionMs) {
     let next;
@@ -166,34 +163,20 @@ export class Video {
       next = this.#decoded.shift();
     }
     if (!next) return undefined;
-    this.#shown?.close();
-    this.#shown = next;
     this.#shownAny = true;
     this.rendered += 1;
     return next;
   }
 
-  /** Media time of the picture on the screen. */
-  get shownMs() {
-    return this.#shown && this.#shown.timestamp / 1000;
-  }
-
-  get waiting() {
-    return this.#waiting.length + this.#decoding + this.#decoded.length;
-  }
-
   #close() {
     if (this.#decoder && this.#decoder.state !== "closed") this.#decoder.close();
     this.#decoder = undefined;
-    this.#decoding = 0;
     this.#needKey = true;
   }
 
   close() {
     this.#close();
     for (const frame of this.#decoded.splice(0)) frame.close();
-    this.#shown?.close();
-    this.#shown = undefined;
     this.#waiting = [];
   }
 }

@@ -11,6 +11,8 @@ import { WORDS, missingFeatures } from "./words.js";
 /** Controls hide after so long without a pointer or a key, in ms. */
 const IDLE_MS = 3000;
 const VOLUME_STEP = 5;
+/** Time in which a worker says goodbye to the relay, in ms. */
+const GOODBYE_MS = 500;
 /** Within so much of the target the player is at live, in ms. */
 const LIVE_WITHIN_MS = 400;
 
@@ -28,6 +30,7 @@ class WeirPlayer extends HTMLElement {
 
   #parts = {};
   #worker;
+  #context;
   #sound;
   #state = "unset";
   #muted = true;
@@ -120,7 +123,6 @@ class WeirPlayer extends HTMLElement {
     const namespace = url.pathname.split("/").filter(Boolean).map(decodeURIComponent);
     const latency = parseFloat(this.getAttribute("latency"));
     const certificateUrl = this.getAttribute("certificate-url");
-    const canvas = this.#newCanvas().transferControlToOffscreen();
     this.#worker = startWorker();
     this.#worker.onmessage = ({ data }) => this.#told(data);
     this.#worker.onerror = (event) => {
@@ -131,30 +133,39 @@ class WeirPlayer extends HTMLElement {
     this.#sound.volume = this.#parts.volume.value / 100;
     this.muted = this.#muted && !this.hasAttribute("sound");
     this.#worker.postMessage({
-      kind: "start", canvas, url: url.href, namespace,
+      kind: "start", url: url.href, namespace,
       certificate: this.getAttribute("certificate") ?? undefined,
       certificateUrl: certificateUrl ? new URL(certificateUrl, location.href).href : undefined,
       latencyMs: Number.isFinite(latency) ? latency : undefined,
-    }, [canvas]);
+    });
     return this.#become("connecting");
   }
 
-  /** A canvas can be given away only once. */
-  #newCanvas() {
-    const canvas = this.#parts.picture.cloneNode();
-    this.#parts.picture.replaceWith(canvas);
-    this.#parts.picture = canvas;
-    return canvas;
+  /** Draws what is due; the worker learns that it may send the next. */
+  #show(frame) {
+    const { picture } = this.#parts;
+    const { displayWidth: width, displayHeight: height } = frame;
+    if (picture.width !== width || picture.height !== height) {
+      picture.width = width;
+      picture.height = height;
+    }
+    this.#context ??= picture.getContext("2d", { alpha: false });
+    this.#context.drawImage(frame, 0, 0, width, height);
+    frame.close();
+    this.#worker?.postMessage({ kind: "shown" });
   }
 
   #stop() {
     this.#sound?.close();
-    this.#worker?.postMessage({ kind: "stop" });
+    const worker = this.#worker;
+    worker?.postMessage({ kind: "stop" });
+    setTimeout(() => worker?.terminate(), GOODBYE_MS);
     this.#worker = this.#sound = this.#stats = undefined;
   }
 
   #told(data) {
     switch (data.kind) {
+      case "picture": return this.#show(data.frame);
       case "state": return this.#become(data.state, data.detail);
       case "audio":
         this.#sound?.setFormat(data);

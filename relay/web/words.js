@@ -53,7 +53,6 @@ export function missingFeatures() {
   const needed = [
     ["WebTransport", "WebTransport"],
     ["VideoDecoder", "WebCodecs"],
-    ["OffscreenCanvas", "OffscreenCanvas"],
     ["AudioWorkletNode", "AudioWorklet"],
   ];
   return needed.filter(([name]) => !(name in globalThis)).map(([, title]) => title);

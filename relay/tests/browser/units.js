@@ -161,7 +161,7 @@ function sequence(whole) {
 
 await check("the past goes before the live objects", () => {
   const { out, sequencer, push } = sequence(true);
-  sequencer.expectPast({ group: 3, object: 1 });
+  sequencer.start({ group: 3, object: 1 });
   sequencer.openGroup(3);
   push(3, 2);
   push(3, 0);
@@ -173,7 +173,7 @@ await check("the past goes before the live objects", () => {
 
 await check("without its past a group is left out", () => {
   const { out, sequencer, push } = sequence(true);
-  sequencer.expectPast({ group: 3, object: 1 });
+  sequencer.start({ group: 3, object: 1 });
   sequencer.openGroup(3);
   push(3, 2);
   sequencer.endPast();
@@ -182,8 +182,22 @@ await check("without its past a group is left out", () => {
   equal(out, ["4.0"]);
 });
 
+await check("a past that is complete before the subscription is granted is used", () => {
+  const { out, sequencer, push } = sequence(true);
+  push(3, 0);
+  push(3, 1);
+  sequencer.endPast();
+  sequencer.openGroup(3);
+  push(3, 2);
+  equal(out, []);
+  sequencer.start({ group: 3, object: 1 });
+  push(3, 3);
+  equal(out, ["3.0", "3.1", "3.2", "3.3"]);
+});
+
 await check("groups that overtake each other wait, unless too many do", () => {
   const { out, sequencer, push } = sequence(true);
+  sequencer.start(undefined);
   sequencer.openGroup(1);
   push(1, 0);
   sequencer.openGroup(2);
@@ -201,7 +215,7 @@ await check("groups that overtake each other wait, unless too many do", () => {
 
 await check("a group that was complete at the join does not hold up the next", () => {
   const { out, sequencer, push } = sequence(false);
-  sequencer.expectPast({ group: 0, object: 0 });
+  sequencer.start({ group: 0, object: 0 });
   push(0, 0);
   sequencer.endPast();
   sequencer.openGroup(1);
