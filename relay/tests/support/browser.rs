@@ -12,6 +12,9 @@ use super::process::{Process, Scratch, wait_for};
 /// Time for the driver and the browser to come up on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
+/// Drivers that are started until one has its port.
+const DRIVERS: usize = 5;
+
 /// Time a command may take; scripts have their own limit below it.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -33,15 +36,7 @@ impl Browser {
     pub(crate) fn start() -> Self {
         // The driver would say that there is no browser; this says which package brings it.
         Process::succeed("chromium", Command::new("chromium").arg("--version"), START);
-        let mut driver =
-            Process::spawn("chromedriver", Command::new("chromedriver").arg("--port=0"));
-        let port = wait_for("chromedriver's port", START, || {
-            let said = driver.stdout();
-            assert!(driver.is_running(), "chromedriver ended: {said}");
-            let port = said.split_once("successfully on port ");
-            let port = port.and_then(|(_, rest)| rest.split_once('.')?.0.parse::<u16>().ok());
-            port.ok_or(said)
-        });
+        let (driver, port) = start_driver();
         let mut browser = Self {
             driver,
             addr: SocketAddr::from(([127, 0, 0, 1], port)),
@@ -118,6 +113,31 @@ impl Drop for Browser {
         let ended = request(self.addr, "DELETE", &self.session, &Value::Null);
         drop(ended);
     }
+}
+
+/// chromedriver chooses a port before it binds it, so that two of them may choose the same one:
+/// the one that loses ends, and another is started.
+#[track_caller]
+fn start_driver() -> (Process, u16) {
+    for _ in 0..DRIVERS {
+        let mut command = Command::new("chromedriver");
+        let mut driver = Process::spawn("driver", command.arg("--port=0"));
+        let port = wait_for("chromedriver's port", START, || {
+            let running = driver.is_running();
+            let said = driver.stdout();
+            let port = said.split_once("successfully on port ");
+            let port = port.and_then(|(_, rest)| rest.split_once('.')?.0.parse::<u16>().ok());
+            match port {
+                Some(port) => Ok(Some(port)),
+                None if running => Err(said),
+                None => Ok(None),
+            }
+        });
+        if let Some(port) = port {
+            return (driver, port);
+        }
+    }
+    panic!("chromedriver ended {DRIVERS} times");
 }
 
 /// chromedriver keeps connections open, so an answer ends where its length says.
