@@ -4,7 +4,7 @@ export const CATALOG_TRACK = "catalog";
 /** Longest catalog that is read, in bytes; Weir's own are about 1 KiB. */
 const CATALOG_MAX = 64 << 10;
 
-/** Reads a whole catalog into `{complete, video, audio}`; a track that is not there is undefined. */
+/** Reads a whole catalog into `{complete, video, audio}`; what is not there is undefined. */
 export function parseCatalog(payload) {
   if (payload.length > CATALOG_MAX) throw new Error("the stream's catalog is too long");
   const json = JSON.parse(new TextDecoder().decode(payload));

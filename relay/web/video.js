@@ -7,7 +7,7 @@ const DECODED_MAX = 8;
 const DECODING_MAX = 6;
 /** How far ahead of the position frames are decoded, in ms: several frames' decoding time. */
 const DECODE_AHEAD_MS = 400;
-/** Encoded frames that may wait: four seconds of 60 frames. Beyond, the oldest group is left out. */
+/** Encoded frames that may wait: four seconds of 60 frames. Beyond, a group is left out. */
 const WAITING_MAX = 240;
 /** Decoders that failed in a row after which the codec counts as not supported. */
 const FAULTS_MAX = 4;

@@ -36,7 +36,8 @@ export const MARKUP = `
     ${button("play", "pause", "Pause", "k")}
     ${button("mute", "muted", "Turn the sound on", "m")}
     <input id="volume" type="range" min="0" max="100" value="100" aria-label="Volume">
-    <button id="live" type="button" title="Go to live (l)" aria-keyshortcuts="l"><i></i>Live</button>
+    <button id="live" type="button"
+      title="Go to live (l)" aria-keyshortcuts="l"><i></i>Live</button>
     <span id="gap"></span>
     ${button("info", "info", "Statistics", "i")}
     ${button("pip", "pip", "Picture in picture", "p")}

@@ -263,3 +263,25 @@ async fn shutdown_closes_idle_connections_and_the_listener() {
         .unwrap();
     assert!(TcpStream::connect(server.addr).await.is_err());
 }
+
+#[tokio::test]
+async fn the_player_is_served_isolated_and_to_other_sites() {
+    let server = Server::start().await;
+    let (head, body) = server.get("/watch/live/cam").await;
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    for header in [
+        "opener-policy: same-origin",
+        "embedder-policy: require-corp",
+    ] {
+        assert!(head.contains(header), "{head}");
+    }
+    assert!(body.contains("<weir-player>"), "{body}");
+    let (head, _) = server.get("/player/weir-player.js").await;
+    assert!(head.contains("content-type: text/javascript"), "{head}");
+    assert!(head.contains("access-control-allow-origin: *"), "{head}");
+    let (head, _) = server.get("/player/none.js").await;
+    assert!(head.starts_with("http/1.1 404"), "{head}");
+    let (head, body) = server.get("/api/v1/relay").await;
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    assert!(body.contains("\"quic_port\":null"), "{body}");
+}
