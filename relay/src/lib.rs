@@ -51,7 +51,7 @@
 //! | [`registry`] | name → stream; the news that a name came or went |
 //! | [`ring`] | the track ring: one writer, many mirrors, the newest group whole |
 //! | [`stats`] | stages, recorders, windows, snapshots; pure |
-//! | [`http`] | control listener: API, metrics, page |
+//! | [`http`] | control listener: API, metrics, pages; `web/` has the player's modules |
 //! | [`net`] | every socket option |
 //! | [`clock`] | the only reader of a clock |
 //!
