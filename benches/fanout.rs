@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use weir_protocol::body::Body;
 use weir_protocol::moqt::Location;
-use weir_relay::ring::{Limits, Object, PushError, Reader, Ring, Wake, Writer};
+use weir_relay::ring::{Limits, Object, PushError, Reader, Ring, Wake, Writer, find};
 use weir_relay::subscription::{Action, Options, Subscription};
 
 use crate::ingest::{MEDIA_ROOM, ObjectBuilder, build, properties};
@@ -122,8 +122,7 @@ fn serve(viewer: &mut Subscription, reader: &Reader, write: &mut impl FnMut(&Obj
             Action::Wait | Action::End(_) => return written,
             Action::Open { group, index } => viewer.opened(group, index),
             Action::Write { group, index } => {
-                let mut groups = reader.groups().iter().rev();
-                let Some(group) = groups.find(|known| known.id == group) else {
+                let Some(group) = find(reader.groups(), group) else {
                     return written;
                 };
                 let batch = group.objects.iter().skip(index).take(BATCH);

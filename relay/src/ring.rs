@@ -120,6 +120,15 @@ impl Group {
     }
 }
 
+/// The group with that id among `groups`, which are by rising id.
+pub fn find(groups: &VecDeque<Group>, id: u64) -> Option<&Group> {
+    // Nearly every viewer is in the newest group.
+    let mut newest_first = groups.iter().rev();
+    newest_first
+        .find(|group| group.id <= id)
+        .filter(|group| group.id == id)
+}
+
 /// Who may write: a publisher that took over has a higher number than the one it replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Writer(pub u64);
@@ -254,11 +263,6 @@ impl Ring {
             group: group.id,
             object,
         })
-    }
-
-    /// The oldest group that is still kept.
-    pub fn oldest_group(&self) -> Option<u64> {
-        self.state.read().groups.front().map(|group| group.id)
     }
 
     /// The objects from `start` to `end`, both inclusive, as groups by rising id.

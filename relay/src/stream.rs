@@ -202,12 +202,6 @@ impl Stream {
         self.state.lock().described.clone()
     }
 
-    /// Payload bytes that the stream's rings keep alive.
-    pub fn cached_bytes(&self) -> usize {
-        let tracks = self.tracks.read();
-        tracks.values().map(|track| track.ring.bytes()).sum()
-    }
-
     /// Adds a viewer, named by its session.
     pub fn add_viewer(&self, session: u64, probe: Arc<dyn ViewerProbe>) {
         self.viewers.lock().insert(session, probe);

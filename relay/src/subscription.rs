@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 
 use weir_protocol::moqt::Location;
 
-use crate::ring::Group;
+use crate::ring::{Group, find};
 
 /// What a viewer asked for and what it is granted.
 #[derive(Clone, Copy, Debug)]
@@ -252,15 +252,6 @@ impl Subscription {
         self.options.forward = forward;
         self.options.end_group = end_group;
     }
-}
-
-fn find(groups: &VecDeque<Group>, id: u64) -> Option<&Group> {
-    // Nearly every viewer is in the newest group.
-    groups
-        .iter()
-        .rev()
-        .find(|group| group.id <= id)
-        .filter(|group| group.id == id)
 }
 
 fn first_at(groups: &VecDeque<Group>, id: u64) -> usize {

@@ -43,11 +43,6 @@ impl Batch {
         (self.next, self.len, self.objects, self.bytes) = (0, 0, 0, 0);
     }
 
-    /// Adds a stream's header.
-    pub(super) fn push_header(&mut self, header: Bytes) {
-        self.push(header);
-    }
-
     /// Adds an object. `prefix` replaces the first byte of its header, the distance of 0 to the
     /// object before it, when the distance is another.
     pub(super) fn push_object(
@@ -76,7 +71,8 @@ impl Batch {
         self.objects += 1;
     }
 
-    fn push(&mut self, chunk: Bytes) {
+    /// Adds a chunk that is no object's: a stream's header.
+    pub(super) fn push(&mut self, chunk: Bytes) {
         self.bytes += chunk.len() as u64;
         self.chunks[self.len] = chunk;
         self.len += 1;
@@ -145,7 +141,7 @@ mod tests {
     #[test]
     fn distance_replaces_the_first_byte() {
         let mut batch = Batch::default();
-        batch.push_header(Bytes::from_static(b"S"));
+        batch.push(Bytes::from_static(b"S"));
         let distance = Bytes::from_static(b"\x05");
         batch.push_object(&object(), Some(distance.clone()), false, Some(3));
         assert_eq!(joined(&mut batch), b"S\x05hdrpayload");

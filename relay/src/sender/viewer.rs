@@ -18,7 +18,7 @@ use super::chunks::Batch;
 use super::waker::ViewerWaker;
 use super::{Update, send_window};
 use crate::clock;
-use crate::ring::{Group, Object, Reader};
+use crate::ring::{Group, Object, Reader, find};
 use crate::stats::{Recorder, SkipReason, Stage};
 use crate::stream::{Stream, Track, ViewerCounters};
 use crate::subscription::{Action, End, Options, Subscription};
@@ -280,8 +280,7 @@ impl Viewer {
         now_us: u64,
         recorder: &mut Recorder,
     ) {
-        let newest = reader.groups().iter().rev();
-        let Some(group) = newest.into_iter().find(|found| found.id == group) else {
+        let Some(group) = find(reader.groups(), group) else {
             return;
         };
         for object in &group.objects[index..] {
@@ -290,7 +289,7 @@ impl Viewer {
             }
             let prefix = match self.previous {
                 None => {
-                    self.batch.push_header(self.header(group, object));
+                    self.batch.push(self.header(group, object));
                     (object.id > 0).then_some(object.id)
                 }
                 Some(previous) => object.id.checked_sub(previous + 1).filter(|gap| *gap > 0),
