@@ -64,7 +64,6 @@
 //!
 //! - Publishers over MoQT, upstream relays: a writer of a [`stream::Stream`] beside `ingest`, in
 //!   `session` (PUBLISH, PUBLISH_NAMESPACE); the ring and the fan-out know nothing of RTMP.
-//! - Namespace discovery: `session::request`, fed by [`registry::Registry::changes`].
 //! - Other drafts: `protocol::moqt::version`. Other catalogs: `protocol::catalog`, and tracks that
 //!   `ingest::packager` writes beside the three it has.
 

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -70,6 +71,18 @@ impl Registry {
         self.streams.read().values().cloned().collect()
     }
 
+    /// The announced streams whose names begin with the fields of `prefix`, by name.
+    pub fn announced(&self, prefix: &Namespace) -> Vec<Arc<Stream>> {
+        let streams = self.streams.read();
+        let from = streams.range::<Namespace, _>((Bound::Included(prefix), Bound::Unbounded));
+        let below = from.take_while(|(namespace, _)| namespace.starts_with(prefix));
+        below
+            .map(|(_, stream)| stream)
+            .filter(|stream| stream.is_announced())
+            .cloned()
+            .collect()
+    }
+
     /// Publishes `namespace`: begins the stream, or takes over the one that is there.
     pub fn publish(
         &self,
@@ -86,8 +99,13 @@ impl Registry {
         if streams.len() >= self.config.max_streams && !streams.contains_key(namespace) {
             return Err(PublishError::TooManyStreams(self.config.max_streams));
         }
-        let stream = Stream::new(namespace.clone(), self.shards, self.config.stream, now_us);
-        let stream = Arc::new(stream);
+        let stream = Arc::new(Stream::new(
+            namespace.clone(),
+            self.shards,
+            self.config.stream,
+            self.changes.clone(),
+            now_us,
+        ));
         let publisher = Publisher::take_over(&stream, info);
         streams.insert(namespace.clone(), stream);
         drop(streams);

@@ -6,6 +6,7 @@
 
 mod control;
 mod fetch;
+mod namespaces;
 mod request;
 mod subscribe;
 mod viewer;
@@ -96,6 +97,8 @@ struct Session {
     joinable: Mutex<HashMap<u64, Joinable>>,
     joinable_changes: watch::Sender<()>,
     viewing: Mutex<HashMap<Namespace, Arc<Viewing>>>,
+    /// How many SUBSCRIBE_NAMESPACE are open.
+    namespace_requests: Mutex<usize>,
 }
 
 impl Session {
@@ -111,6 +114,7 @@ impl Session {
             joinable: Mutex::default(),
             joinable_changes: watch::Sender::new(()),
             viewing: Mutex::default(),
+            namespace_requests: Mutex::default(),
         })
     }
 

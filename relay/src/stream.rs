@@ -112,12 +112,15 @@ pub struct Stream {
     viewers: Mutex<BTreeMap<u64, Arc<dyn ViewerProbe>>>,
     state: Mutex<State>,
     writer: watch::Sender<Writer>,
+    /// The registry's news that a name came or went.
+    names: watch::Sender<u64>,
 }
 
 struct State {
     /// Who publishes, or who did last.
     publisher: PublisherSnapshot,
     live: bool,
+    announced: bool,
     described: Vec<TrackSnapshot>,
     timeline: Timeline,
     /// When the stream ends unless a publisher comes; none while one is there.
@@ -137,8 +140,15 @@ pub enum Presence {
 }
 
 impl Stream {
-    /// A stream without a publisher, which ends after the linger time unless one comes.
-    pub fn new(namespace: Namespace, shards: usize, config: Config, now_us: u64) -> Self {
+    /// A stream without a publisher, which ends after the linger time unless one comes. `names`
+    /// hears when it is announced.
+    pub fn new(
+        namespace: Namespace,
+        shards: usize,
+        config: Config,
+        names: watch::Sender<u64>,
+        now_us: u64,
+    ) -> Self {
         Self {
             namespace,
             since_ms: clock::unix_ms(),
@@ -153,13 +163,22 @@ impl Stream {
             state: Mutex::new(State {
                 publisher: PublisherSnapshot::default(),
                 live: false,
+                announced: false,
                 described: Vec::new(),
                 timeline: Timeline::default(),
                 ends_us: Some(now_us + config.linger_us),
                 ended: false,
             }),
             writer: watch::Sender::new(Writer(0)),
+            names,
         }
+    }
+
+    /// Whether those who ask which names there are are told this one: from the moment when its
+    /// tracks can be subscribed until it ends.
+    pub fn is_announced(&self) -> bool {
+        let state = self.state.lock();
+        state.announced && !state.ended
     }
 
     /// The track of that name.

@@ -12,7 +12,7 @@ use support::{
 };
 use weir_protocol::moqt::fetch::RangeKind;
 use weir_protocol::moqt::message::{
-    FetchKind, PublishNamespace, Subscribe, SubscribeNamespace, SubscribeTracks, TrackStatus,
+    FetchKind, PublishNamespace, Subscribe, SubscribeTracks, TrackStatus,
 };
 use weir_protocol::moqt::{
     Filter, GroupOrder, Location, Message, Namespace, Params, PublishDoneCode, RequestErrorCode,
@@ -617,11 +617,6 @@ fn requests_that_are_not_served_are_refused_as_not_supported() {
         let mut client = MoqtClient::connect(relay.quic, version);
         let namespace = || Namespace::from_path("live").unwrap();
         let messages = [
-            Message::from(SubscribeNamespace {
-                request_id: client.fresh_id(),
-                prefix: namespace(),
-                params: params(),
-            }),
             Message::from(SubscribeTracks {
                 request_id: client.fresh_id(),
                 prefix: namespace(),

@@ -143,6 +143,7 @@ impl Packager {
         self.catalog.begin_group()?;
         self.catalog.push(object.at(now_us, now_us))?;
         self.catalog.complete_group()?;
+        self.publisher.announce();
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use weir_protocol::moqt::{
 };
 
 use super::control::{MessageError, MessageReader, send, stream_code};
-use super::{Close, Session, fetch, subscribe};
+use super::{Close, Session, fetch, namespaces, subscribe};
 use crate::stream::{Stream, Track};
 
 /// A request stream: what the peer says, what it hears.
@@ -101,6 +101,7 @@ async fn dispatch(request: Request, first: Message) -> Result<(), Close> {
         Message::Subscribe(message) => subscribe::serve(request, message).await,
         Message::Fetch(message) => fetch::serve(request, message).await,
         Message::TrackStatus(message) => track_status(request, message).await,
+        Message::SubscribeNamespace(message) => namespaces::serve(request, message).await,
         other => {
             let reason = format!("{} is not supported by this relay", other.name());
             let refusal = RequestError::new(RequestErrorCode::NotSupported, reason);

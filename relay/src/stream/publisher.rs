@@ -81,6 +81,17 @@ impl Publisher {
         }
     }
 
+    /// Says that the stream's tracks can be subscribed now: its name is told to those who ask.
+    ///
+    /// Not done at once, as who is told a name subscribes to its catalog and does not wait.
+    pub fn announce(&self) {
+        let mut state = self.stream.state.lock();
+        if !std::mem::replace(&mut state.announced, true) {
+            drop(state);
+            self.stream.names.send_modify(|version| *version += 1);
+        }
+    }
+
     /// Maps a publisher's timestamp onto the stream's timeline.
     pub fn media_us(&self, timestamp_us: u64, now_us: u64) -> u64 {
         let mut state = self.stream.state.lock();

@@ -335,6 +335,12 @@ impl Asked {
         self.next().unwrap()
     }
 
+    /// Says that no more messages come of this side.
+    #[track_caller]
+    pub(crate) fn finish(&mut self) {
+        self.send.finish().unwrap();
+    }
+
     /// Cancels the request as the drafts say: both halves at once.
     pub(crate) fn cancel(mut self) {
         drop(self.recv.stop(1u32.into()));

@@ -1,0 +1,151 @@
+//! Which names there are, for whoever comes early or late.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
+
+#[path = "support/support.rs"]
+mod support;
+
+use std::fs;
+
+use support::{Asked, MoqtClient, Process, Scratch, Source, Weir, push, recipes, wait_for};
+use weir_protocol::moqt::message::SubscribeNamespace;
+use weir_protocol::moqt::{Message, Namespace, Params, RequestErrorCode, Version};
+
+#[track_caller]
+fn start_stream(relay: &Weir, name: &str) -> (Source, Process) {
+    push(&recipes::PLAIN, &relay.rtmp_url(name))
+}
+
+fn path(path: &str) -> Namespace {
+    Namespace::from_path(path).unwrap()
+}
+
+/// Asks for the names below a prefix; the answer has to be REQUEST_OK.
+#[track_caller]
+fn names_below(client: &mut MoqtClient, prefix: Namespace) -> Asked {
+    let request_id = client.fresh_id();
+    let mut asked = client.ask(SubscribeNamespace {
+        request_id,
+        prefix,
+        params: Params::default(),
+    });
+    let answer = asked.next();
+    assert!(matches!(answer, Some(Message::RequestOk(_))), "{answer:?}");
+    asked
+}
+
+#[track_caller]
+fn added(asked: &mut Asked) -> Namespace {
+    match asked.next() {
+        Some(Message::Namespace(added)) => added.suffix,
+        other => panic!("no NAMESPACE: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn withdrawn(asked: &mut Asked) -> Namespace {
+    match asked.next() {
+        Some(Message::NamespaceDone(done)) => done.suffix,
+        other => panic!("no NAMESPACE_DONE: {other:?}"),
+    }
+}
+
+#[test]
+fn names_are_told_when_they_come_and_withdrawn_when_they_end() {
+    let file = Scratch::new("linger.toml");
+    fs::write(file.path(), "[stream]\nlinger_ms = 1000\n").unwrap();
+    let relay = Weir::start_with(&["--config", &file.path().to_string_lossy()]);
+    let mut clients: Vec<_> = Version::ALL
+        .into_iter()
+        .map(|version| MoqtClient::connect(relay.quic, version))
+        .collect();
+    let mut early: Vec<_> = clients
+        .iter_mut()
+        .map(|client| names_below(client, path("live")))
+        .collect();
+    let mut elsewhere = names_below(&mut clients[0], path("liv"));
+    let (_source, push) = start_stream(&relay, "live/cam");
+    for asked in &mut early {
+        assert_eq!(added(asked), path("cam"));
+    }
+    for client in &mut clients {
+        assert_eq!(
+            added(&mut names_below(client, Namespace::empty())),
+            path("live/cam")
+        );
+        let mut exact = names_below(client, path("live/cam"));
+        assert_eq!(added(&mut exact), Namespace::empty(), "an exact match");
+        // Nobody asks for a name that was told in vain.
+        let catalog = client.subscribe("catalog", Params::default()).subscribed();
+        assert!(catalog.params.largest.is_some());
+        turn(client, &mut exact, "other");
+        turn(client, &mut exact, "live");
+        assert_eq!(added(&mut exact), path("cam"), "relative to the new prefix");
+    }
+    drop(push);
+    for asked in &mut early {
+        assert_eq!(withdrawn(asked), path("cam"));
+    }
+    let (_source, _push) = start_stream(&relay, "live/cam");
+    for asked in &mut early {
+        assert_eq!(added(asked), path("cam"));
+    }
+    // A field is matched whole, so this is the first that it hears.
+    turn(&mut clients[0], &mut elsewhere, "live");
+    assert_eq!(added(&mut elsewhere), path("cam"));
+}
+
+/// Changes the prefix of a request.
+#[track_caller]
+fn turn(client: &mut MoqtClient, asked: &mut Asked, prefix: &str) {
+    let params = Params {
+        namespace_prefix: Some(path(prefix)),
+        ..Params::default()
+    };
+    let answer = asked.update(client.fresh_id(), params);
+    assert!(matches!(answer, Message::RequestOk(_)), "{answer:?}");
+}
+
+#[test]
+fn fin_ends_a_namespace_request_of_draft_18_and_of_no_later_one() {
+    let relay = Weir::start();
+    let mut old = MoqtClient::connect(relay.quic, Version::Draft18);
+    let mut asked = names_below(&mut old, path("live"));
+    asked.finish();
+    assert_eq!(asked.next(), None, "the relay ends its half, too");
+    let mut new = MoqtClient::connect(relay.quic, Version::Draft19);
+    let mut asked = names_below(&mut new, path("live"));
+    asked.finish();
+    let (_source, _push) = start_stream(&relay, "live/cam");
+    assert_eq!(added(&mut asked), path("cam"));
+    assert!(old.is_open() && new.is_open());
+}
+
+#[test]
+fn overlapping_prefixes_are_served_and_too_many_are_refused() {
+    let relay = Weir::start();
+    let mut client = MoqtClient::connect(relay.quic, Version::Draft19);
+    let mut held: Vec<_> = (0..64)
+        .map(|_| names_below(&mut client, Namespace::empty()))
+        .collect();
+    let request_id = client.fresh_id();
+    let one_more = |request_id| SubscribeNamespace {
+        request_id,
+        prefix: path("live"),
+        params: Params::default(),
+    };
+    let error = client.ask(one_more(request_id)).refused();
+    assert_eq!(error.code, RequestErrorCode::ExcessiveLoad);
+    held.pop().unwrap().cancel();
+    wait_for(
+        "the place of the cancelled request",
+        support::ANSWER,
+        || {
+            let request_id = client.fresh_id();
+            match client.ask(one_more(request_id)).next() {
+                Some(Message::RequestOk(_)) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        },
+    );
+    assert!(client.is_open());
+}
