@@ -4,3 +4,12 @@
 //! further modules beside it: they have their own track names and say the same about a stream.
 
 pub mod msf;
+
+/// Whether a track of that name carries a catalog, of whatever format: one whose newest group is
+/// all that there is to know.
+pub fn is_track_name(name: &[u8]) -> bool {
+    TRACK_NAMES.iter().any(|known| known.as_bytes() == name)
+}
+
+/// MSF's, hang's and MediaMTX's.
+const TRACK_NAMES: [&str; 3] = [msf::TRACK_NAME, "catalog.json", ".catalog"];

@@ -64,6 +64,9 @@ pub struct Track {
     pub priority: u8,
     /// Whether a viewer's first object of this track is its first frame.
     pub first_frame: bool,
+    /// Whether a group says all that there is to know (a catalog), so that whoever subscribes is
+    /// sent the newest one, however old it is.
+    pub replayed: bool,
 }
 
 /// What a track is when it is made.

@@ -1,4 +1,4 @@
-//! Which names there are, for whoever comes early or late.
+//! Which names there are and what is in their catalogs, for whoever comes early or late.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
 
 #[path = "support/support.rs"]
@@ -6,9 +6,15 @@ mod support;
 
 use std::fs;
 
-use support::{Asked, MoqtClient, Process, Scratch, Source, Weir, push, recipes, wait_for};
-use weir_protocol::moqt::message::SubscribeNamespace;
-use weir_protocol::moqt::{Message, Namespace, Params, RequestErrorCode, Version};
+use support::{
+    Asked, GroupStream, MoqtClient, Process, Scratch, Source, Weir, push, recipes, track_of,
+    wait_for,
+};
+use weir_protocol::catalog::msf::Catalog;
+use weir_protocol::moqt::message::{FetchKind, Subscribe, SubscribeNamespace};
+use weir_protocol::moqt::{
+    Filter, Location, Message, Namespace, Params, RequestErrorCode, Version,
+};
 
 #[track_caller]
 fn start_stream(relay: &Weir, name: &str) -> (Source, Process) {
@@ -148,4 +154,74 @@ fn overlapping_prefixes_are_served_and_too_many_are_refused() {
         },
     );
     assert!(client.is_open());
+}
+
+/// The one group of a catalog, when it is all there.
+fn whole(groups: &[GroupStream]) -> bool {
+    matches!(groups, [group] if group.is_whole())
+}
+
+#[test]
+fn whoever_subscribes_to_a_catalog_gets_it_early_or_late_with_any_filter() {
+    let relay = Weir::start();
+    for version in Version::ALL {
+        let name = format!("live/{version}");
+        let mut client = MoqtClient::connect(relay.quic, version);
+        let request_id = client.fresh_id();
+        let mut early = client.ask(Subscribe {
+            request_id,
+            track: track_of(&name, "catalog"),
+            params: Params {
+                rendezvous_timeout_ms: Some(30_000),
+                ..Params::default()
+            },
+        });
+        let (_source, push) = start_stream(&relay, &name);
+        let alias = early.subscribed().alias;
+        let groups = client.wait_groups("the catalog", alias, |groups| !groups.is_empty());
+        Catalog::parse(&groups[0].objects[0].payload).unwrap();
+        relay.wait_live(&name, &["video", "audio"]);
+        drop(early);
+        for filter in filters() {
+            let mut late = MoqtClient::connect(relay.quic, version);
+            let request_id = late.fresh_id();
+            let mut asked = late.ask(Subscribe {
+                request_id,
+                track: track_of(&name, "catalog"),
+                params: Params {
+                    filter,
+                    ..Params::default()
+                },
+            });
+            let ok = asked.subscribed();
+            let largest = ok.params.largest.unwrap();
+            let groups = late.wait_groups("the catalog", ok.alias, whole);
+            let object = &groups[0].objects[0];
+            assert_eq!(object.location, largest, "LARGEST_OBJECT is true");
+            let catalog = Catalog::parse(&object.payload).unwrap();
+            assert_eq!(catalog.tracks.len(), 2, "the newest catalog");
+            let fetch = late.fetch(joining(request_id), Params::default());
+            assert_eq!(late.wait_fetched(&fetch).objects.last(), Some(object));
+        }
+        drop(push);
+    }
+}
+
+fn filters() -> [Option<Filter>; 4] {
+    [
+        None,
+        Some(Filter::NextObject),
+        Some(Filter::Relative(0)),
+        Some(Filter::Absolute {
+            start: Location::new(0, 0),
+            end: None,
+        }),
+    ]
+}
+
+fn joining(joining_request_id: u64) -> FetchKind {
+    FetchKind::RelativeJoining {
+        joining_request_id,
+        groups: 0,
+    }
 }

@@ -99,7 +99,7 @@ pub(super) async fn serve(mut request: Request, message: Subscribe) -> Result<()
     };
     let largest = track.ring.largest();
     let filter = params.filter.unwrap_or_default();
-    let start = match start(filter, largest) {
+    let start = match start(&track, filter, largest) {
         Ok(start) => start,
         Err(refusal) => return request.refuse(refusal).await,
     };
@@ -196,8 +196,8 @@ impl Subscribed {
         let resumes = !self.wish.forward && params.forward == Some(true);
         let largest = self.track.ring.largest();
         let restart = match (resumes, params.filter) {
-            (true, filter) => Some(start(filter.unwrap_or_default(), largest)),
-            (false, Some(filter)) => Some(start(filter, largest)),
+            (true, filter) => Some(start(&self.track, filter.unwrap_or_default(), largest)),
+            (false, Some(filter)) => Some(start(&self.track, filter, largest)),
             (false, None) => None,
         };
         let restart = match restart.transpose() {
@@ -325,14 +325,30 @@ fn allowed(
 }
 
 /// Where a filter begins: never before the objects that come from now on, as the past is FETCH's.
-fn start(filter: Filter, largest: Option<Location>) -> Result<Location, RequestError> {
-    let live = Filter::Unfiltered.start(largest);
+///
+/// Except on a track whose newest group is all that there is to know, a catalog. It may have been
+/// published an hour ago and not be published again, so a subscriber that does not FETCH would
+/// never learn what it says, and many do not. So to whoever subscribes to what comes next, the
+/// newest group comes next, on a subgroup stream of the subscription. LARGEST_OBJECT stays true
+/// and a joining FETCH gives the group, too: a subscriber has to bear an object that it receives
+/// twice, as long as it is the same (draft 19, "Malformed Tracks").
+fn start(
+    track: &Track,
+    filter: Filter,
+    largest: Option<Location>,
+) -> Result<Location, RequestError> {
     let over = |end: u64| largest.is_some_and(|largest| end < largest.group);
     if filter.end_group().is_some_and(over) {
         let reason = "the range is in the past: FETCH it";
         return Err(RequestError::new(RequestErrorCode::InvalidRange, reason));
     }
-    Ok(filter.start(largest).max(live))
+    let live = Filter::Unfiltered.start(largest);
+    let newest = largest.map(|largest| Location::new(largest.group, 0));
+    Ok(match (filter, newest.filter(|_| track.replayed)) {
+        (Filter::Absolute { start, .. }, Some(newest)) => start.max(newest),
+        (_, Some(newest)) => newest,
+        (_, None) => filter.start(largest).max(live),
+    })
 }
 
 /// SUBSCRIBER_PRIORITY when the message has none.

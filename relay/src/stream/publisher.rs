@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use weir_protocol::catalog;
 
 use super::{Stream, Timeline, Track, TrackOptions, next_alias};
 use crate::clock;
@@ -62,6 +63,7 @@ impl Publisher {
         let name = Bytes::from_static(name.as_bytes());
         let track = tracks.entry(name.clone()).or_insert_with(|| {
             Arc::new(Track {
+                replayed: catalog::is_track_name(&name),
                 name,
                 alias: next_alias(),
                 ring: Arc::new(Ring::new(self.stream.config.ring)),
