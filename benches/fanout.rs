@@ -5,7 +5,9 @@ use std::task::Waker;
 
 use weir_protocol::body::Body;
 use weir_protocol::moqt::Location;
-use weir_relay::ring::{Limits, Object, PushError, Reader, Ring, Wake, Writer, find};
+use weir_relay::ring::{
+    Entry, Limits, Mirror, Object, Placed, PushError, Reader, Ring, Wake, Writer,
+};
 use weir_relay::subscription::{Action, Options, Subscription};
 
 use crate::ingest::{MEDIA_ROOM, ObjectBuilder, build, properties};
@@ -108,7 +110,7 @@ impl Pump {
         let mut written = 0;
         for viewer in &mut self.viewers {
             // The relay stores it for the API.
-            std::hint::black_box(viewer.behind_us(self.reader.groups()));
+            std::hint::black_box(viewer.behind_us(self.reader.mirror()));
             written += serve(viewer, &self.reader, &mut write);
         }
         written
@@ -116,22 +118,34 @@ impl Pump {
 }
 
 fn serve(viewer: &mut Subscription, reader: &Reader, write: &mut impl FnMut(&Object)) -> usize {
+    let mirror = reader.mirror();
     let mut written = 0;
     loop {
-        match viewer.next(reader.groups(), reader.is_ended()) {
+        match viewer.next(mirror) {
             Action::Wait | Action::End(_) => return written,
-            Action::Open { group, index } => viewer.opened(group, index),
-            Action::Write { group, index } => {
-                let Some(group) = find(reader.groups(), group) else {
-                    return written;
-                };
-                let batch = group.objects.iter().skip(index).take(BATCH);
-                let objects = batch.map(&mut *write).count();
+            Action::Write(first) => {
+                let mut objects = 0;
+                while let Some(object) = next_of_batch(viewer, mirror, first, objects) {
+                    write(object);
+                    objects += 1;
+                }
                 viewer.wrote(objects);
                 written += objects;
             }
-            Action::Finish { .. } => viewer.finished(),
             Action::Skip { group, .. } => viewer.skipped(group),
         }
     }
+}
+
+/// The object that follows `taken` ones of a batch that begins with `first`, as in the relay.
+fn next_of_batch<'a>(
+    viewer: &Subscription,
+    mirror: &'a Mirror,
+    first: Entry,
+    taken: usize,
+) -> Option<&'a Placed> {
+    let entry = mirror.entry(viewer.position() + taken as u64)?;
+    let object = mirror.object(entry)?;
+    let same = entry.group == first.group && viewer.wants(entry.group, object.id);
+    (same && taken < BATCH).then_some(object)
 }

@@ -8,10 +8,21 @@
 //!
 //! The newest group is always whole, whatever the budget; older groups stay while they fit the
 //! budget in bytes and in time. Knows neither codecs nor sockets.
+//!
+//! # Subgroups
+//!
+//! A group's objects lie in [subgroups](Subgroup), each of which is one stream to a viewer. A
+//! publisher over RTMP has one a group ([`Ring::begin_group`]); one over MoQT has as many as it
+//! likes, of several groups at a time, in any order ([`Ring::open_subgroup`]). So that a viewer is
+//! sent each object when it arrives and once, the ring keeps a log of what arrived, and a viewer's
+//! place is a position in that log.
 
+mod mirror;
 mod reader;
+mod subgroup;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +31,9 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use weir_protocol::moqt::Location;
 
+pub use mirror::{Entry, Mirror};
 pub use reader::{Reader, Wake};
+pub use subgroup::{Placed, Subgroup, SubgroupEnd, SubgroupOptions};
 
 /// How much a track may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +46,12 @@ pub struct Limits {
     pub group_bytes: usize,
     /// Objects in one group; its publisher is refused beyond.
     pub group_objects: usize,
+    /// Subgroups in one group; its publisher is refused beyond.
+    pub group_subgroups: usize,
+    /// Subgroups that are being written at a time; the oldest is given up beyond.
+    pub open_subgroups: usize,
+    /// Groups kept; the oldest are dropped beyond.
+    pub groups: usize,
 }
 
 impl Default for Limits {
@@ -46,6 +65,12 @@ impl Default for Limits {
             group_bytes: 256 << 20,
             // Eighteen minutes at 60 frames a second without a key frame.
             group_objects: 65_536,
+            // A subgroup a frame: eight seconds at 120 frames a second without a key frame.
+            group_subgroups: 1024,
+            // A viewer has a stream open for each. Layered codecs have a handful a group.
+            open_subgroups: 32,
+            // Thirty seconds of a group an audio frame, three times over.
+            groups: 4096,
         }
     }
 }
@@ -90,6 +115,13 @@ impl Object {
     pub fn payload_len(&self) -> usize {
         self.wire.len() - self.header_len
     }
+
+    /// Whether it is no object but says that a group or the track ends here.
+    ///
+    /// The header of an object without payload ends with its status, and 0 is that of an object.
+    pub fn is_status(&self) -> bool {
+        self.payload_len() == 0 && self.wire.last().is_some_and(|status| *status != 0)
+    }
 }
 
 /// Consecutive objects that can be decoded from the first on.
@@ -97,11 +129,12 @@ impl Object {
 pub struct Group {
     /// Group id; rises within a track, across publishers too.
     pub id: u64,
-    /// The objects published so far, by rising id.
-    pub objects: Vec<Object>,
-    /// Whether no object will be added.
+    /// The objects published so far, in the order of their arrival: by rising id in each subgroup.
+    pub objects: Vec<Placed>,
+    /// Whether no object is expected any more.
     pub complete: bool,
     bytes: usize,
+    largest: u64,
 }
 
 impl Group {
@@ -111,7 +144,14 @@ impl Group {
             objects: Vec::new(),
             complete: false,
             bytes: 0,
+            largest: 0,
         }
+    }
+
+    fn push(&mut self, object: Placed) {
+        self.bytes += object.payload_len();
+        self.largest = self.largest.max(object.id);
+        self.objects.push(object);
     }
 
     /// When the newest object was complete; 0 for a group that is still empty.
@@ -148,6 +188,18 @@ pub enum PushError {
     /// The group grew beyond [`Limits::group_bytes`] or [`Limits::group_objects`].
     #[error("a group grew beyond {0} bytes or {1} objects: send key frames more often")]
     GroupTooLarge(usize, usize),
+    /// The group has more subgroups than [`Limits::group_subgroups`].
+    #[error("a group has more than {0} subgroups")]
+    TooManySubgroups(usize),
+    /// The group is older than what is kept, or its subgroup was given up.
+    #[error("the group came too late: newer ones have taken its place")]
+    TooLate,
+    /// The object is there already, and is the same.
+    #[error("the object was published before")]
+    Duplicate,
+    /// The object is there already, and is another one: the track is malformed.
+    #[error("the object was published before with another content")]
+    Conflict,
 }
 
 /// The groups of one track.
@@ -160,11 +212,39 @@ pub struct Ring {
 
 #[derive(Debug, Default)]
 struct State {
-    groups: VecDeque<Group>,
-    /// Payload bytes of all groups but the newest.
-    cached: usize,
+    groups: VecDeque<Kept>,
+    /// What arrived, in order; the first entry is at position `first`.
+    log: VecDeque<Entry>,
+    first: u64,
+    /// Payload bytes of all groups.
+    bytes: usize,
+    /// When the newest object was complete.
+    newest_us: u64,
+    /// Subgroups that have not ended.
+    open: usize,
+    /// Groups below this id were dropped.
+    dropped: u64,
+    /// How many subgroups and groups were ended: readers look at ends when it has changed.
+    ends: u64,
     writer: Writer,
     ended: bool,
+}
+
+/// A group, and what its writers need to know of it.
+#[derive(Debug)]
+struct Kept {
+    group: Group,
+    subgroups: Vec<Written>,
+}
+
+/// A subgroup from its writer's side.
+#[derive(Debug)]
+struct Written {
+    subgroup: Arc<Subgroup>,
+    /// Id of the newest object.
+    last: Option<u64>,
+    /// Whether somebody writes it; one that nobody writes may be continued.
+    attached: bool,
 }
 
 impl Ring {
@@ -177,103 +257,43 @@ impl Ring {
         }
     }
 
-    /// Hands the track to `writer`; from here on every older writer is refused.
-    ///
-    /// The group that the older writer left is complete: nothing will be added to it.
-    pub fn take_over(&self, writer: Writer) {
-        let mut state = self.state.write();
-        state.writer = state.writer.max(writer);
-        state.complete_newest();
-        drop(state);
-        self.wake();
-    }
-
-    /// Begins group `id`, completing the one before, and drops what exceeds the budget.
-    ///
-    /// `id` must be higher than every id before it; a lower one is raised to the next free id.
-    /// Returns the id in use.
-    pub fn begin_group(&self, writer: Writer, id: u64) -> Result<u64, PushError> {
-        let mut state = self.state.write();
-        state.check(writer)?;
-        state.complete_newest();
-        let next = state.groups.back().map_or(0, |newest| newest.id + 1);
-        let id = id.max(next);
-        state.cached += state.groups.back().map_or(0, |newest| newest.bytes);
-        state.groups.push_back(Group::new(id));
-        state.evict(&self.limits);
-        Ok(id)
-    }
-
-    /// Appends an object to the newest group and wakes the readers.
-    pub fn push(&self, writer: Writer, object: Object) -> Result<(), PushError> {
-        let mut state = self.state.write();
-        state.check(writer)?;
-        let Some(group) = state.groups.back_mut().filter(|group| !group.complete) else {
-            return Err(PushError::NoGroup);
-        };
-        let bytes = group.bytes + object.payload_len();
-        if bytes > self.limits.group_bytes || group.objects.len() >= self.limits.group_objects {
-            let limits = &self.limits;
-            return Err(PushError::GroupTooLarge(
-                limits.group_bytes,
-                limits.group_objects,
-            ));
-        }
-        group.bytes = bytes;
-        group.objects.push(object);
-        drop(state);
-        self.wake();
-        Ok(())
-    }
-
-    /// Says that nothing will be added to the newest group: a catalog, or the end of an input.
-    pub fn complete_group(&self, writer: Writer) -> Result<(), PushError> {
-        let mut state = self.state.write();
-        state.check(writer)?;
-        state.complete_newest();
-        drop(state);
-        self.wake();
-        Ok(())
-    }
-
-    /// Ends the track: nothing can be added, readers finish what is there.
-    pub fn end(&self) {
-        let mut state = self.state.write();
-        state.complete_newest();
-        state.ended = true;
-        drop(state);
-        self.wake();
-    }
-
     /// Whether the track has ended.
     pub fn is_ended(&self) -> bool {
         self.state.read().ended
     }
 
+    /// Whether anybody reads: a shard does as long as it has a viewer.
+    pub fn has_readers(&self) -> bool {
+        !self.wakes.lock().is_empty()
+    }
+
     /// The newest object there is.
     pub fn largest(&self) -> Option<Location> {
         let state = self.state.read();
-        let group = state
-            .groups
-            .iter()
-            .rev()
-            .find(|group| !group.objects.is_empty())?;
-        let object = group.objects.last()?.id;
+        let mut groups = state.groups.iter().rev().map(|kept| &kept.group);
+        let group = groups.find(|group| !group.objects.is_empty())?;
         Some(Location {
             group: group.id,
-            object,
+            object: group.largest,
         })
     }
 
-    /// The objects from `start` to `end`, both inclusive, as groups by rising id.
+    /// The objects from `start` to `end`, both inclusive, as groups by rising id, and in each of
+    /// them by rising id too.
     ///
     /// Costs a reference count an object; what is no longer kept is missing from the answer.
     pub fn range(&self, start: Location, end: Location) -> Vec<Group> {
         let state = self.state.read();
-        let groups = state.groups.iter();
+        let groups = state.groups.iter().map(|kept| &kept.group);
         let within = groups.filter(|group| (start.group..=end.group).contains(&group.id));
         let mut range: Vec<Group> = within.cloned().collect();
         drop(state);
+        for group in &mut range {
+            let order = |objects: &[Placed]| objects.is_sorted_by_key(|object| object.id);
+            if !order(&group.objects) {
+                group.objects.sort_by_key(|object| object.id);
+            }
+        }
         if let Some(first) = range.first_mut().filter(|group| group.id == start.group) {
             first.objects.retain(|object| object.id >= start.object);
         }
@@ -285,46 +305,12 @@ impl Ring {
 
     /// Payload bytes that the ring keeps alive.
     pub fn bytes(&self) -> usize {
-        let state = self.state.read();
-        state.cached + state.groups.back().map_or(0, |newest| newest.bytes)
+        self.state.read().bytes
     }
 
     fn wake(&self) {
         for wake in self.wakes.lock().iter() {
             wake.wake();
-        }
-    }
-}
-
-impl State {
-    fn check(&self, writer: Writer) -> Result<(), PushError> {
-        if self.ended {
-            Err(PushError::Ended)
-        } else if writer < self.writer {
-            Err(PushError::Superseded)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn complete_newest(&mut self) {
-        if let Some(newest) = self.groups.back_mut() {
-            newest.complete = true;
-        }
-    }
-
-    /// Drops the oldest groups beyond the budget. The newest group and the one before it stay:
-    /// the newest has just begun and is empty.
-    fn evict(&mut self, limits: &Limits) {
-        while self.groups.len() > 2 {
-            let newest_us = self.groups[self.groups.len() - 2].newest_us();
-            let oldest = &self.groups[0];
-            let too_old = oldest.newest_us() + limits.cache_us < newest_us;
-            if !too_old && self.cached <= limits.cache_bytes {
-                return;
-            }
-            self.cached -= oldest.bytes;
-            self.groups.pop_front();
         }
     }
 }

@@ -11,6 +11,8 @@
 
 mod arrears;
 mod chunks;
+mod join;
+mod streams;
 mod viewer;
 mod waker;
 
@@ -27,7 +29,9 @@ use crate::clock;
 use crate::ring::{Reader, Wake};
 use crate::stream::{Stream, Track};
 
-pub use viewer::{Done, Join, ViewerOptions, stream_priority};
+pub use join::Join;
+pub use streams::stream_priority;
+pub use viewer::{Done, ViewerOptions};
 use viewer::{Flow, Viewer};
 use waker::ViewerWaker;
 

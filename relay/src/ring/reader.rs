@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
-use super::{Group, Ring};
+use super::{Group, Mirror, Ring};
 
 /// Wakes one task, once for any number of reasons until the task looks.
 #[derive(Debug, Default)]
@@ -40,13 +40,12 @@ impl Wake {
     }
 }
 
-/// A reader's mirror of a [`Ring`].
+/// A reader's [`Mirror`] of a [`Ring`].
 #[derive(Debug)]
 pub struct Reader {
     ring: Arc<Ring>,
     wake: Arc<Wake>,
-    groups: VecDeque<Group>,
-    ended: bool,
+    mirror: Mirror,
 }
 
 impl Reader {
@@ -56,52 +55,31 @@ impl Reader {
         Self {
             ring,
             wake,
-            groups: VecDeque::new(),
-            ended: false,
+            mirror: Mirror::default(),
         }
     }
 
     /// Brings the mirror up to date. Returns whether anything changed.
     ///
     /// A reader that was away for longer than the ring's budget finds the groups it knew gone:
-    /// its viewers see that their group is missing and go on at the newest one.
+    /// its viewers see that their place is missing and go on at the newest one.
     pub fn sync(&mut self) -> bool {
-        let state = self.ring.state.read();
-        let mut changed = self.ended != state.ended;
-        self.ended = state.ended;
-        let oldest = state.groups.front().map_or(u64::MAX, |group| group.id);
-        while self.groups.front().is_some_and(|group| group.id < oldest) {
-            self.groups.pop_front();
-        }
-        let known = self.groups.back().map(|group| group.id);
-        let fresh = state
-            .groups
-            .partition_point(|group| known.is_some_and(|known| group.id <= known));
-        if let (Some(mirror), Some(index)) = (self.groups.back_mut(), fresh.checked_sub(1)) {
-            let group = &state.groups[index];
-            changed |= mirror.complete != group.complete;
-            mirror.complete = group.complete;
-            if mirror.objects.len() < group.objects.len() {
-                let new = &group.objects[mirror.objects.len()..];
-                mirror.objects.extend_from_slice(new);
-                changed = true;
-            }
-        }
-        for group in state.groups.range(fresh..) {
-            self.groups.push_back(group.clone());
-            changed = true;
-        }
-        changed
+        self.mirror.sync(&self.ring.state.read())
     }
 
-    /// The groups of the mirror, oldest first.
+    /// The mirror.
+    pub fn mirror(&self) -> &Mirror {
+        &self.mirror
+    }
+
+    /// The groups of the mirror that have objects, oldest first.
     pub fn groups(&self) -> &VecDeque<Group> {
-        &self.groups
+        self.mirror.groups()
     }
 
     /// Whether the track has ended.
     pub fn is_ended(&self) -> bool {
-        self.ended
+        self.mirror.is_ended()
     }
 }
 

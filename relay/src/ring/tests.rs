@@ -6,7 +6,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use weir_protocol::moqt::Location;
 
-use super::{Limits, Object, PushError, Reader, Ring, Wake, Writer};
+use super::{Limits, Object, PushError, Reader, Ring, SubgroupEnd, SubgroupOptions, Wake, Writer};
 
 const WRITER: Writer = Writer(1);
 
@@ -28,6 +28,9 @@ fn small() -> Limits {
         cache_us: 1_000,
         group_bytes: 1_000,
         group_objects: 4,
+        group_subgroups: 3,
+        open_subgroups: 4,
+        groups: 8,
     }
 }
 
@@ -59,7 +62,7 @@ fn reader_sees_what_was_written_and_shares_its_bytes() {
     assert_eq!(reader.groups()[0].objects[0].wire.as_ptr(), address);
     ring.begin_group(WRITER, 8).unwrap();
     assert!(reader.sync());
-    assert_eq!(ids(&reader), [(7, 1, true), (8, 0, false)]);
+    assert_eq!(ids(&reader), [(7, 1, true)]);
 }
 
 #[test]
@@ -185,4 +188,98 @@ fn one_wake_for_many_objects() {
     ring.push(WRITER, object(1, 1, 1)).unwrap();
     assert!(wake.take(Waker::noop()));
     assert!(!wake.take(Waker::noop()));
+}
+
+fn options(id: u64) -> SubgroupOptions {
+    SubgroupOptions {
+        id,
+        end_of_group: false,
+        ..SubgroupOptions::WHOLE
+    }
+}
+
+#[test]
+fn a_subgroup_that_was_left_is_continued_and_what_it_has_is_refused() {
+    let ring = Ring::new(small());
+    let first = ring.open_subgroup(WRITER, 3, options(0), 0).unwrap();
+    ring.push_to(WRITER, 3, &first, object(0, 10, 1)).unwrap();
+    ring.push_to(WRITER, 3, &first, object(1, 10, 1)).unwrap();
+    ring.leave_subgroup(3, &first);
+    let second = ring.open_subgroup(WRITER, 3, options(0), 1).unwrap();
+    assert!(
+        Arc::ptr_eq(&first, &second),
+        "viewers go on on the same stream"
+    );
+    let again = ring.push_to(WRITER, 3, &second, object(1, 10, 2));
+    assert_eq!(again, Err(PushError::Duplicate));
+    let other = ring.push_to(WRITER, 3, &second, object(1, 11, 2));
+    assert_eq!(other, Err(PushError::Conflict));
+    ring.push_to(WRITER, 3, &second, object(2, 10, 2)).unwrap();
+    assert_eq!(
+        ring.largest(),
+        Some(Location {
+            group: 3,
+            object: 2
+        })
+    );
+}
+
+#[test]
+fn a_subgroup_ends_where_its_reader_has_read_it_all() {
+    let ring = Arc::new(Ring::new(small()));
+    let (mut reader, wake) = reader(&ring);
+    let subgroup = ring.open_subgroup(WRITER, 3, options(0), 0).unwrap();
+    ring.push_to(WRITER, 3, &subgroup, object(0, 10, 1))
+        .unwrap();
+    reader.sync();
+    wake.take(Waker::noop());
+    ring.end_subgroup(3, &subgroup, SubgroupEnd::Reset(9));
+    assert!(wake.take(Waker::noop()) && reader.sync(), "an end is news");
+    assert_eq!(subgroup.end_at(0), None);
+    assert_eq!(subgroup.end_at(1), Some(SubgroupEnd::Reset(9)));
+    assert_eq!(ids(&reader), [(3, 1, false)], "more of it may come");
+    ring.open_subgroup(WRITER, 4, options(0), 0).unwrap();
+    reader.sync();
+    assert_eq!(ids(&reader), [(3, 1, true)]);
+}
+
+#[test]
+fn subgroups_are_limited_in_a_group_and_the_oldest_open_one_gives_way() {
+    let ring = Ring::new(small());
+    let oldest = ring.open_subgroup(WRITER, 0, options(0), 0).unwrap();
+    for id in 1..3 {
+        ring.open_subgroup(WRITER, 0, options(id), 0).unwrap();
+    }
+    let refused = ring.open_subgroup(WRITER, 0, options(3), 0);
+    assert_eq!(refused.map(drop), Err(PushError::TooManySubgroups(3)));
+    ring.open_subgroup(WRITER, 1, options(0), 0).unwrap();
+    assert_eq!(oldest.end_at(0), None);
+    ring.open_subgroup(WRITER, 1, options(1), 0).unwrap();
+    assert_eq!(oldest.end_at(0), Some(SubgroupEnd::Reset(2)));
+    let late = ring.push_to(WRITER, 0, &oldest, object(0, 1, 1));
+    assert_eq!(late, Err(PushError::TooLate));
+}
+
+#[test]
+fn a_group_older_than_what_is_kept_comes_too_late() {
+    let ring = Ring::new(small());
+    for group in 10..30 {
+        let subgroup = ring.open_subgroup(WRITER, group, options(0), 0).unwrap();
+        ring.push_to(WRITER, group, &subgroup, object(0, 90, 1))
+            .unwrap();
+        ring.end_subgroup(group, &subgroup, SubgroupEnd::Fin);
+    }
+    let late = ring.open_subgroup(WRITER, 11, options(0), 0);
+    assert_eq!(late.map(drop), Err(PushError::TooLate));
+    assert!(ring.open_subgroup(WRITER, 9, options(0), 0).is_err());
+}
+
+#[test]
+fn a_publisher_that_goes_leaves_a_whole_group_whole_and_any_other_cut() {
+    let ring = Ring::new(small());
+    let cut = ring.open_subgroup(WRITER, 0, options(0), 0).unwrap();
+    ring.take_over(Writer(2));
+    assert_eq!(cut.end_at(0), Some(SubgroupEnd::Reset(1)));
+    let refused = ring.push_to(WRITER, 0, &cut, object(0, 1, 1));
+    assert_eq!(refused, Err(PushError::Superseded));
 }

@@ -3,22 +3,21 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 use web_transport_quinn::{SendStream, Session, SessionError, WriteError};
-use weir_protocol::moqt::subgroup::{SubgroupHeader, SubgroupId};
 use weir_protocol::moqt::{GroupOrder, StreamResetCode, Version};
-use weir_protocol::wire::put_vi64;
 
 use super::arrears::Arrears;
 use super::chunks::Batch;
+use super::join::Join;
+use super::streams::{Open, Streams, distance, group_priority, header, reset, stream_priority};
 use super::waker::ViewerWaker;
 use super::{Update, send_window};
 use crate::clock;
-use crate::ring::{Group, Object, Reader, find};
+use crate::ring::{Entry, Mirror, Placed, Reader, SubgroupEnd};
 use crate::stats::{Recorder, SkipReason, Stage};
 use crate::stream::{Stream, Track, ViewerCounters};
 use crate::subscription::{Action, End, Options, Subscription};
@@ -39,30 +38,6 @@ pub struct ViewerOptions {
     pub counters: Arc<ViewerCounters>,
     /// When the viewer asked, if its first object is its first frame.
     pub join: Option<Arc<Join>>,
-}
-
-/// A viewer's wait for its first frame, which a subscription or a FETCH may end.
-#[derive(Debug)]
-pub struct Join {
-    asked_us: u64,
-    seen: AtomicBool,
-}
-
-impl Join {
-    /// A viewer asked at `asked_us`.
-    pub fn new(asked_us: u64) -> Self {
-        Self {
-            asked_us,
-            seen: AtomicBool::new(false),
-        }
-    }
-
-    /// An object was accepted; the first one is recorded.
-    pub fn on_object(&self, now_us: u64, recorder: &mut Recorder) {
-        if !self.seen.swap(true, Ordering::Relaxed) {
-            recorder.on_first_frame(now_us.saturating_sub(self.asked_us), now_us);
-        }
-    }
 }
 
 /// How a subscription ended.
@@ -89,16 +64,14 @@ pub(super) struct Viewer {
     connection: Arc<Session>,
     legacy: bool,
     alias: u64,
-    priority: i32,
+    subscriber_priority: u8,
     publisher_priority: u8,
     group_order: GroupOrder,
     shard: usize,
     source: Arc<Stream>,
     subscription: Subscription,
     opening: Option<Opening>,
-    stream: Option<SendStream>,
-    /// Id of the object written last to the open stream.
-    previous: Option<u64>,
+    open: Streams,
     batch: Batch,
     blocked: bool,
     arrears: Arrears,
@@ -127,15 +100,14 @@ impl Viewer {
             connection: options.connection,
             legacy: options.version == Version::Draft18,
             alias: track.alias,
-            priority: stream_priority(options.subscriber_priority, track.priority),
+            subscriber_priority: options.subscriber_priority,
             publisher_priority: track.priority,
             group_order: options.group_order,
             shard,
             source: Arc::clone(source),
             subscription: Subscription::new(options.subscription),
             opening: None,
-            stream: None,
-            previous: None,
+            open: Streams::default(),
             batch: Batch::default(),
             blocked: false,
             arrears: Arrears::new(clock::now_us()),
@@ -178,7 +150,7 @@ impl Viewer {
             subscriber_priority,
         } = update;
         self.subscription.update(forward, restart, end_group);
-        self.priority = stream_priority(subscriber_priority, self.publisher_priority);
+        self.subscriber_priority = subscriber_priority;
     }
 
     /// Does what the policy says until there is nothing to do or the stream takes no more.
@@ -190,44 +162,36 @@ impl Viewer {
         now_us: &mut u64,
         recorder: &mut Recorder,
     ) -> Flow {
+        let mirror = reader.mirror();
         if self.measures_behind {
-            let behind_us = self.subscription.behind_us(reader.groups());
+            let behind_us = self.subscription.behind_us(mirror);
             self.counters.behind_us.store(behind_us, Ordering::Relaxed);
         }
         loop {
-            match self.subscription.next(reader.groups(), reader.is_ended()) {
+            match self.subscription.next(mirror) {
                 Action::Wait => {
+                    self.close_ended(*now_us);
                     self.arrears.on_caught_up();
                     return Flow::Waiting;
                 }
-                Action::Open { .. } | Action::Write { .. } if self.blocked => return Flow::Waiting,
-                Action::Open { group, index } => match self.poll_open(group, index) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(_)) => return Flow::Over,
+                Action::Write(_) if self.blocked => return Flow::Waiting,
+                Action::Write(entry) => match self.write(mirror, entry, now_us, recorder) {
+                    Poll::Ready(Some(flow)) => return flow,
+                    Poll::Ready(None) => {}
                     Poll::Pending => return self.held(*now_us),
                 },
-                Action::Write { group, index } => {
-                    if self.batch.is_empty() {
-                        self.fill(reader, group, index, *now_us, recorder);
-                    }
-                    match self.poll_write() {
-                        Poll::Ready(Ok(())) => self.on_written(now_us, recorder),
-                        Poll::Ready(Err(WriteError::Stopped(_))) => {
-                            self.on_stopped(reader, recorder)
-                        }
-                        Poll::Ready(Err(_)) => return Flow::Over,
-                        Poll::Pending => return self.held(*now_us),
-                    }
-                }
-                Action::Finish { .. } => self.finish(*now_us),
                 Action::Skip { group, objects } => {
-                    self.reset(StreamResetCode::DeliveryTimeout);
+                    self.batch.clear();
+                    self.blocked = false;
+                    let code = StreamResetCode::DeliveryTimeout;
+                    self.open.reset_before(group, code);
                     self.subscription.skipped(group);
                     recorder.on_skip(SkipReason::Behind, objects);
                     let skipped = &self.counters.skipped_behind;
                     skipped.fetch_add(objects, Ordering::Relaxed);
                 }
                 Action::End(end) => {
+                    self.close_ended(*now_us);
                     if let Some(done) = self.done.take() {
                         let streams = self.streams;
                         // The request's task may be gone already, which is as well.
@@ -239,6 +203,56 @@ impl Viewer {
         }
     }
 
+    /// Writes objects from `entry` on to their subgroup's stream, which is opened if need be.
+    /// Pending when the stream takes no more; `Some` when the viewer is not to be served further.
+    fn write(
+        &mut self,
+        mirror: &Mirror,
+        entry: Entry,
+        now_us: &mut u64,
+        recorder: &mut Recorder,
+    ) -> Poll<Option<Flow>> {
+        if self.batch.is_empty() {
+            let Some(object) = mirror.object(entry) else {
+                return Poll::Ready(Some(Flow::Waiting));
+            };
+            if object.subgroup.options.datagrams {
+                self.send_datagram(object, now_us, recorder);
+                return Poll::Ready(None);
+            }
+            if !self.open.select(&object.subgroup) {
+                self.close_ended(*now_us);
+                return match self.poll_open(entry.group, object) {
+                    Poll::Ready(Ok(())) => Poll::Ready(None),
+                    Poll::Ready(Err(_)) => Poll::Ready(Some(Flow::Over)),
+                    Poll::Pending => Poll::Pending,
+                };
+            }
+            if self
+                .open
+                .current()
+                .is_some_and(|open| open.stream.is_none())
+            {
+                self.on_refused(recorder);
+                return Poll::Ready(None);
+            }
+            self.fill(mirror, entry.group, *now_us, recorder);
+        }
+        match self.poll_write() {
+            Poll::Ready(Ok(())) => self.on_written(now_us, recorder),
+            // The viewer refuses the rest of the subgroup.
+            Poll::Ready(Err(WriteError::Stopped(_))) => {
+                self.batch.clear();
+                if let Some(open) = self.open.current() {
+                    reset(open.stream.take(), StreamResetCode::Cancelled.code());
+                }
+            }
+            Poll::Ready(Err(_)) => return Poll::Ready(Some(Flow::Over)),
+            Poll::Pending => return Poll::Pending,
+        }
+        Poll::Ready(None)
+    }
+
     /// The stream takes no more: what comes from here on waits for the viewer.
     fn held(&mut self, now_us: u64) -> Flow {
         self.blocked = true;
@@ -246,7 +260,7 @@ impl Viewer {
         Flow::Waiting
     }
 
-    fn poll_open(&mut self, group: u64, index: usize) -> Poll<Result<(), SessionError>> {
+    fn poll_open(&mut self, group: u64, first: &Placed) -> Poll<Result<(), SessionError>> {
         let connection = &self.connection;
         let opening = self.opening.get_or_insert_with(|| {
             let connection = Arc::clone(connection);
@@ -258,38 +272,45 @@ impl Viewer {
         };
         self.opening = None;
         let stream = opened?;
-        let priority = self.priority + group_priority(self.group_order, group);
+        let subgroup = &first.subgroup;
+        let publisher = subgroup.options.priority.unwrap_or(self.publisher_priority);
+        let priority = stream_priority(self.subscriber_priority, publisher)
+            + group_priority(self.group_order, group);
         if priority != 0 {
             // Fails only for a stream that is closed already, which the first write will tell.
             let _ = stream.set_priority(priority);
         }
         let cwnd = quinn::Connection::stats(&self.connection).path.cwnd;
         self.connection.set_send_window(send_window(cwnd));
-        self.stream = Some(stream);
         self.streams += 1;
-        self.previous = None;
-        self.subscription.opened(group, index);
+        self.open.add(Open {
+            group,
+            subgroup: Arc::clone(subgroup),
+            stream: Some(stream),
+            previous: None,
+        });
         Poll::Ready(Ok(()))
     }
 
-    fn fill(
-        &mut self,
-        reader: &Reader,
-        group: u64,
-        index: usize,
-        now_us: u64,
-        recorder: &mut Recorder,
-    ) {
-        let Some(group) = find(reader.groups(), group) else {
+    /// Puts as many objects into the batch as follow each other on the current stream and fit.
+    fn fill(&mut self, mirror: &Mirror, group: u64, now_us: u64, recorder: &mut Recorder) {
+        let Some(open) = self.open.current() else {
             return;
         };
-        for object in &group.objects[index..] {
-            if !self.batch.has_room() {
-                break;
-            }
-            let prefix = match self.previous {
+        let mut position = self.subscription.position();
+        while self.batch.has_room() {
+            let entry = mirror.entry(position).filter(|entry| entry.group == group);
+            let object = entry.and_then(|entry| mirror.object(entry));
+            let object = object.filter(|object| {
+                let wanted = self.subscription.wants(group, object.id);
+                wanted && Arc::ptr_eq(&object.subgroup, &open.subgroup)
+            });
+            let Some(object) = object else { break };
+            position += 1;
+            let prefix = match open.previous {
                 None => {
-                    self.batch.push(self.header(group, object));
+                    self.batch
+                        .push(header(self.alias, group, &open.subgroup, object));
                     (object.id > 0).then_some(object.id)
                 }
                 Some(previous) => object.id.checked_sub(previous + 1).filter(|gap| *gap > 0),
@@ -298,7 +319,7 @@ impl Viewer {
             let taken_us = self.arrears.taken_us(object.complete_us, now_us);
             self.batch
                 .push_object(object, prefix, self.legacy, taken_us);
-            self.previous = Some(object.id);
+            open.previous = Some(object.id);
             if let Some(taken_us) = taken_us {
                 let queued_us = taken_us.saturating_sub(object.complete_us);
                 recorder.record(Stage::Queue, queued_us, now_us);
@@ -306,23 +327,28 @@ impl Viewer {
         }
     }
 
-    fn header(&self, group: &Group, first: &Object) -> Bytes {
-        let header = SubgroupHeader {
-            alias: self.alias,
-            group: group.id,
-            subgroup: SubgroupId::Zero,
-            priority: None,
-            properties: true,
-            end_of_group: true,
-            first_object: first.id == 0,
-        };
-        let mut bytes = BytesMut::with_capacity(HEADER_BYTES);
-        header.encode(&mut bytes);
-        bytes.freeze()
+    /// Sends an object that came in a datagram. What does not fit the viewer's path is dropped, as
+    /// the drafts say.
+    fn send_datagram(&mut self, object: &Placed, now_us: &mut u64, recorder: &mut Recorder) {
+        let sent = self.connection.send_datagram(object.wire.clone()).is_ok();
+        let taken_us = self.arrears.taken_us(object.complete_us, *now_us);
+        if let (true, Some(taken_us)) = (sent, taken_us) {
+            let queued_us = taken_us.saturating_sub(object.complete_us);
+            recorder.record(Stage::Queue, queued_us, *now_us);
+            *now_us = clock::now_us();
+            recorder.record(Stage::Send, now_us.saturating_sub(taken_us), *now_us);
+            let relay_us = now_us.saturating_sub(object.first_byte_us);
+            recorder.record(Stage::Relay, relay_us, *now_us);
+        }
+        if !sent {
+            return self.on_refused(recorder);
+        }
+        self.on_sent(object.wire.len() as u64, 1, *now_us, recorder);
     }
 
     fn poll_write(&mut self) -> Poll<Result<(), WriteError>> {
-        let Some(stream) = &mut self.stream else {
+        let open = self.open.current();
+        let Some(stream) = open.and_then(|open| open.stream.as_mut()) else {
             return Poll::Ready(Err(WriteError::ClosedStream));
         };
         let mut cx = Context::from_waker(&self.waker);
@@ -349,27 +375,39 @@ impl Viewer {
             let relay_us = now_us.saturating_sub(times.first_byte_us);
             recorder.record(Stage::Relay, relay_us, *now_us);
         }
-        self.subscription.wrote(objects.len());
-        recorder.on_bytes_out(bytes, objects.len() as u64);
+        let objects = objects.len();
+        self.on_sent(bytes, objects, *now_us, recorder);
+    }
+
+    fn on_sent(&mut self, bytes: u64, objects: usize, now_us: u64, recorder: &mut Recorder) {
+        self.subscription.wrote(objects);
+        recorder.on_bytes_out(bytes, objects as u64);
         self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Some(join) = self.join.take() {
-            join.on_object(*now_us, recorder);
+            join.on_object(now_us, recorder);
         }
     }
 
-    /// The viewer refused the rest of the group: it is not opened again (draft 19, "Closing
-    /// Subgroup Streams").
-    fn on_stopped(&mut self, reader: &Reader, recorder: &mut Recorder) {
-        self.reset(StreamResetCode::Cancelled);
-        let objects = self.subscription.refused(reader.groups());
-        recorder.on_skip(SkipReason::Reset, objects);
-        let skipped = &self.counters.skipped_reset;
-        skipped.fetch_add(objects, Ordering::Relaxed);
+    /// The viewer does not take the next object.
+    fn on_refused(&mut self, recorder: &mut Recorder) {
+        self.subscription.wrote(1);
+        recorder.on_skip(SkipReason::Reset, 1);
+        self.counters.skipped_reset.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn finish(&mut self, now_us: u64) {
-        self.subscription.finished();
-        let Some(mut stream) = self.stream.take() else {
+    /// Ends the streams of subgroups that have ended, as far as the viewer has got.
+    fn close_ended(&mut self, now_us: u64) {
+        let position = self.subscription.position();
+        while let Some((stream, end)) = self.open.ended(position) {
+            match end {
+                SubgroupEnd::Fin => self.finish(stream, now_us),
+                SubgroupEnd::Reset(code) => reset(stream, code),
+            }
+        }
+    }
+
+    fn finish(&self, stream: Option<SendStream>, now_us: u64) {
+        let Some(mut stream) = stream else {
             return;
         };
         if stream.finish().is_err() {
@@ -389,10 +427,7 @@ impl Viewer {
     fn reset(&mut self, code: StreamResetCode) {
         self.batch.clear();
         self.blocked = false;
-        if let Some(mut stream) = self.stream.take() {
-            // Fails only when the peer stopped the stream, which has reset it.
-            let _ = stream.reset(u32::try_from(code.code()).unwrap_or(0));
-        }
+        self.open.reset_all(code);
     }
 }
 
@@ -410,30 +445,3 @@ impl std::fmt::Debug for Viewer {
             .finish_non_exhaustive()
     }
 }
-
-fn distance(ids: u64) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(9);
-    put_vi64(&mut bytes, ids);
-    bytes.freeze()
-}
-
-/// quinn sends higher numbers first, MoQT lower ones; the defaults of both meet at 0.
-pub fn stream_priority(subscriber: u8, publisher: u8) -> i32 {
-    const DEFAULT: i32 = 128 << 8 | 128;
-    let urgency = i32::from(subscriber) << 8 | i32::from(publisher);
-    (DEFAULT - urgency) * GROUPS
-}
-
-/// Newest first where the viewer wants that; else streams go in the order in which they opened.
-fn group_priority(order: GroupOrder, group: u64) -> i32 {
-    match order {
-        GroupOrder::Ascending => 0,
-        GroupOrder::Descending => i32::try_from(group % GROUPS as u64).unwrap_or(0),
-    }
-}
-
-/// Groups that are told apart by priority before the count begins anew.
-const GROUPS: i32 = 1 << 12;
-
-/// Type, alias and group id.
-const HEADER_BYTES: usize = 1 + 9 + 9;

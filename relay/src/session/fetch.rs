@@ -19,7 +19,7 @@ use super::request::{Request, find, properties};
 use super::subscribe::{DEFAULT_PRIORITY, Granted, Joinable};
 use super::{Close, Session};
 use crate::clock;
-use crate::ring::{Group, Object};
+use crate::ring::{Group, Placed};
 use crate::sender::{Join, stream_priority};
 use crate::stream::{Stream, Track};
 
@@ -257,7 +257,7 @@ impl<'a> Writer<'a> {
         self.chunks.push(head.freeze());
         for group in groups {
             for objects in group.objects.chunks(OBJECTS_PER_WRITE) {
-                for object in objects {
+                for object in objects.iter().filter(|object| !object.is_status()) {
                     self.add(group, object)?;
                 }
                 stream.write_all_chunks(&mut self.chunks).await?;
@@ -278,18 +278,19 @@ impl<'a> Writer<'a> {
         put.map_err(out_of_order)
     }
 
-    fn add(&mut self, group: &Group, object: &Object) -> Result<(), WriteError> {
+    fn add(&mut self, group: &Group, object: &Placed) -> Result<(), WriteError> {
         let legacy = object.legacy.as_ref();
         let legacy = legacy.filter(|_| self.session.version == Version::Draft18);
         let properties = legacy.map_or(&object.properties, |legacy| &legacy.properties);
         let mut header = BytesMut::with_capacity(FETCH_HEADER_BYTES + properties.len());
         let payload = object.payload();
+        let subgroup = &object.subgroup.options;
         let put = self.objects.put(
             &mut header,
             group.id,
-            0,
+            subgroup.id,
             object.id,
-            self.plan.track.priority,
+            subgroup.priority.unwrap_or(self.plan.track.priority),
             Some(properties),
             payload.len() as u64,
         );

@@ -1,0 +1,139 @@
+//! The streams that a viewer has open: one a subgroup, usually one.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use web_transport_quinn::SendStream;
+use weir_protocol::moqt::subgroup::{SubgroupHeader, SubgroupId};
+use weir_protocol::moqt::{GroupOrder, StreamResetCode};
+use weir_protocol::wire::put_vi64;
+
+use crate::ring::{Object, Subgroup, SubgroupEnd};
+
+/// A subgroup's stream to a viewer.
+pub(super) struct Open {
+    pub(super) group: u64,
+    pub(super) subgroup: Arc<Subgroup>,
+    /// None when the viewer has stopped it: it is not opened again (draft 19, "Closing Subgroup
+    /// Streams").
+    pub(super) stream: Option<SendStream>,
+    /// Id of the object written last.
+    pub(super) previous: Option<u64>,
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Streams {
+    open: Vec<Open>,
+    /// The one that is written to.
+    current: usize,
+}
+
+impl Streams {
+    /// Makes the stream of `subgroup` the one that is written to. Returns whether there is one.
+    pub(super) fn select(&mut self, subgroup: &Arc<Subgroup>) -> bool {
+        let is = |open: &Open| Arc::ptr_eq(&open.subgroup, subgroup);
+        if self.open.get(self.current).is_some_and(is) {
+            return true;
+        }
+        let found = self.open.iter().position(is);
+        self.current = found.unwrap_or(self.current);
+        found.is_some()
+    }
+
+    pub(super) fn add(&mut self, open: Open) {
+        self.current = self.open.len();
+        self.open.push(open);
+    }
+
+    /// The one that is written to.
+    pub(super) fn current(&mut self) -> Option<&mut Open> {
+        self.open.get_mut(self.current)
+    }
+
+    /// Takes out a stream whose subgroup has ended for a viewer at `position`, with its end.
+    pub(super) fn ended(&mut self, position: u64) -> Option<(Option<SendStream>, SubgroupEnd)> {
+        let mut open = self.open.iter().enumerate();
+        let (index, end) = open.find_map(|(index, open)| {
+            let end = open.subgroup.end_at(position)?;
+            Some((index, end))
+        })?;
+        Some((self.take(index).stream, end))
+    }
+
+    /// Resets the streams of groups before `group`.
+    pub(super) fn reset_before(&mut self, group: u64, code: StreamResetCode) {
+        while let Some(index) = self.open.iter().position(|open| open.group < group) {
+            reset(self.take(index).stream, code.code());
+        }
+    }
+
+    /// Resets all of them.
+    pub(super) fn reset_all(&mut self, code: StreamResetCode) {
+        for open in self.open.drain(..) {
+            reset(open.stream, code.code());
+        }
+        self.current = 0;
+    }
+
+    fn take(&mut self, index: usize) -> Open {
+        let open = self.open.remove(index);
+        if self.current > index {
+            self.current -= 1;
+        }
+        open
+    }
+}
+
+/// Resets a stream, unless the peer has stopped it, which has reset it.
+pub(super) fn reset(stream: Option<SendStream>, code: u64) {
+    if let Some(mut stream) = stream {
+        // Fails only when the peer stopped the stream.
+        let _ = stream.reset(u32::try_from(code).unwrap_or(0));
+    }
+}
+
+/// The header of a subgroup's stream that begins with the object `first`.
+pub(super) fn header(alias: u64, group: u64, subgroup: &Subgroup, first: &Object) -> Bytes {
+    let options = &subgroup.options;
+    let header = SubgroupHeader {
+        alias,
+        group,
+        subgroup: match options.id {
+            0 => SubgroupId::Zero,
+            id => SubgroupId::Explicit(id),
+        },
+        priority: options.priority,
+        properties: true,
+        end_of_group: options.end_of_group,
+        first_object: options.first_object && first.id == subgroup.first,
+    };
+    let mut bytes = BytesMut::with_capacity(SubgroupHeader::LEN_MAX);
+    header.encode(&mut bytes);
+    bytes.freeze()
+}
+
+/// quinn sends higher numbers first, MoQT lower ones; the defaults of both meet at 0.
+pub fn stream_priority(subscriber: u8, publisher: u8) -> i32 {
+    const DEFAULT: i32 = 128 << 8 | 128;
+    let urgency = i32::from(subscriber) << 8 | i32::from(publisher);
+    (DEFAULT - urgency) * GROUPS
+}
+
+/// Newest first where the viewer wants that; else streams go in the order in which they opened.
+pub(super) fn group_priority(order: GroupOrder, group: u64) -> i32 {
+    match order {
+        GroupOrder::Ascending => 0,
+        GroupOrder::Descending => i32::try_from(group % GROUPS as u64).unwrap_or(0),
+    }
+}
+
+/// Groups that are told apart by priority before the count begins anew.
+const GROUPS: i32 = 1 << 12;
+
+/// The distance to an object over `ids` ids, as its header begins.
+pub(super) fn distance(ids: u64) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(9);
+    put_vi64(&mut bytes, ids);
+    bytes.freeze()
+}
