@@ -91,6 +91,15 @@ impl Chunks {
         Some(std::mem::take(&mut self.field).freeze())
     }
 
+    /// Takes what there is of a field of `len` bytes, without copying; `None` when nothing is.
+    pub(super) fn piece(&mut self, len: usize) -> Option<Bytes> {
+        let front = self.queue.front_mut()?;
+        match front.len() > len {
+            true => Some(front.split_to(len)),
+            false => self.queue.pop_front(),
+        }
+    }
+
     fn push_front(&mut self, chunk: Bytes) {
         if !chunk.is_empty() {
             self.queue.push_front(chunk);

@@ -11,7 +11,7 @@ use bytes::BufMut;
 use super::object::{DataError, ObjectStatus};
 use crate::wire::{Incomplete, Reader, put_vi64, vi64_len};
 
-pub use reader::{SubgroupEvent, SubgroupReader};
+pub use reader::{SubgroupEvent, SubgroupPiece, SubgroupReader};
 
 /// The bits of a subgroup stream's type (draft 18, "Subgroup Header").
 mod bit {

@@ -25,6 +25,35 @@ pub enum SubgroupEvent {
     },
 }
 
+/// What a subgroup stream says, with payloads in the pieces that they arrive in: for a reader that
+/// has a place of its own for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubgroupPiece {
+    /// The header: once, first.
+    Header(SubgroupHeader),
+    /// An object begins.
+    Object {
+        /// Its id in the group.
+        id: u64,
+        /// Its properties block, checked for its form.
+        properties: Bytes,
+        /// What it means.
+        status: ObjectStatus,
+        /// Length of its payload, which follows in pieces unless it is 0.
+        payload_len: usize,
+    },
+    /// The next bytes of the payload; the object is whole when it has as many as announced.
+    Payload(Bytes),
+}
+
+/// An object up to its payload.
+struct Head {
+    id: u64,
+    properties: Bytes,
+    status: ObjectStatus,
+    len: usize,
+}
+
 /// What is read next.
 #[derive(Debug)]
 enum State {
@@ -45,6 +74,8 @@ enum State {
         properties: Bytes,
         len: usize,
     },
+    /// Bytes of a payload that is handed out in pieces.
+    Pieces(usize),
 }
 
 /// A subgroup stream, from the first byte of its type on.
@@ -84,16 +115,92 @@ impl SubgroupReader {
 
     /// The next event, or `None` when more bytes are needed for it.
     pub fn poll(&mut self) -> Result<Option<SubgroupEvent>, DataError> {
+        if matches!(self.state, State::Header) {
+            return Ok(self.poll_header()?.map(SubgroupEvent::Header));
+        }
+        if !matches!(self.state, State::Payload { .. }) {
+            let Some(head) = self.poll_head()? else {
+                return Ok(None);
+            };
+            if head.len == 0 {
+                return Ok(Some(self.object(head, Bytes::new())));
+            }
+            self.state = State::Payload {
+                id: head.id,
+                properties: head.properties,
+                len: head.len,
+            };
+        }
+        let State::Payload {
+            id,
+            properties,
+            len,
+        } = &mut self.state
+        else {
+            return Ok(None);
+        };
+        let Some(payload) = self.chunks.take(*len) else {
+            return Ok(None);
+        };
+        let head = Head {
+            id: *id,
+            properties: std::mem::take(properties),
+            status: ObjectStatus::Normal,
+            len: *len,
+        };
+        Ok(Some(self.object(head, payload)))
+    }
+
+    /// The next piece, or `None` when more bytes are needed for it. Not to be mixed with
+    /// [`poll`](Self::poll).
+    pub fn poll_piece(&mut self) -> Result<Option<SubgroupPiece>, DataError> {
+        match self.state {
+            State::Header => Ok(self.poll_header()?.map(SubgroupPiece::Header)),
+            State::Pieces(missing) => {
+                let Some(piece) = self.chunks.piece(missing) else {
+                    return Ok(None);
+                };
+                self.state = match missing - piece.len() {
+                    0 => State::ObjectHead,
+                    missing => State::Pieces(missing),
+                };
+                Ok(Some(SubgroupPiece::Payload(piece)))
+            }
+            State::ObjectHead
+            | State::Properties { .. }
+            | State::PayloadHead { .. }
+            | State::Payload { .. } => {
+                let Some(head) = self.poll_head()? else {
+                    return Ok(None);
+                };
+                self.last_id = Some(head.id);
+                self.state = match head.len {
+                    0 => State::ObjectHead,
+                    missing => State::Pieces(missing),
+                };
+                Ok(Some(SubgroupPiece::Object {
+                    id: head.id,
+                    properties: head.properties,
+                    status: head.status,
+                    payload_len: head.len,
+                }))
+            }
+        }
+    }
+
+    fn poll_header(&mut self) -> Result<Option<SubgroupHeader>, DataError> {
+        let Some(header) = self.chunks.header(SubgroupHeader::decode) else {
+            return Ok(None);
+        };
+        self.header = header?;
+        self.state = State::ObjectHead;
+        Ok(Some(self.header))
+    }
+
+    /// An object up to its payload. The state is the caller's to set.
+    fn poll_head(&mut self) -> Result<Option<Head>, DataError> {
         loop {
             match &mut self.state {
-                State::Header => {
-                    let Some(header) = self.chunks.header(SubgroupHeader::decode) else {
-                        return Ok(None);
-                    };
-                    self.header = header?;
-                    self.state = State::ObjectHead;
-                    return Ok(Some(SubgroupEvent::Header(self.header)));
-                }
                 State::ObjectHead => {
                     let with_properties = self.header.properties;
                     let head = self.chunks.header(|reader| {
@@ -123,33 +230,19 @@ impl SubgroupReader {
                     let Some((len, status)) = head else {
                         return Ok(None);
                     };
-                    let id = *id;
-                    let properties = std::mem::take(properties);
-                    if len > 0 {
-                        let len = payload_len(len)?;
-                        self.state = State::Payload {
-                            id,
-                            properties,
-                            len,
-                        };
-                        continue;
-                    }
-                    let status = empty_status(status, &properties)?;
-                    return Ok(Some(self.object(id, properties, status, Bytes::new())));
-                }
-                State::Payload {
-                    id,
-                    properties,
-                    len,
-                } => {
-                    let Some(payload) = self.chunks.take(*len) else {
-                        return Ok(None);
+                    let (id, properties) = (*id, std::mem::take(properties));
+                    let status = match len {
+                        0 => empty_status(status, &properties)?,
+                        _ => ObjectStatus::Normal,
                     };
-                    let id = *id;
-                    let properties = std::mem::take(properties);
-                    let status = ObjectStatus::Normal;
-                    return Ok(Some(self.object(id, properties, status, payload)));
+                    return Ok(Some(Head {
+                        id,
+                        properties,
+                        status,
+                        len: payload_len(len)?,
+                    }));
                 }
+                State::Header | State::Payload { .. } | State::Pieces(_) => return Ok(None),
             }
         }
     }
@@ -169,19 +262,13 @@ impl SubgroupReader {
         (!matches!(self.state, State::Header)).then_some(&self.header)
     }
 
-    fn object(
-        &mut self,
-        id: u64,
-        properties: Bytes,
-        status: ObjectStatus,
-        payload: Bytes,
-    ) -> SubgroupEvent {
-        self.last_id = Some(id);
+    fn object(&mut self, head: Head, payload: Bytes) -> SubgroupEvent {
+        self.last_id = Some(head.id);
         self.state = State::ObjectHead;
         SubgroupEvent::Object {
-            id,
-            properties,
-            status,
+            id: head.id,
+            properties: head.properties,
+            status: head.status,
             payload,
         }
     }

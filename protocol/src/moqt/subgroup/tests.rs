@@ -218,3 +218,44 @@ fn an_object_header_is_written_in_front_of_a_body_without_allocating() {
         }
     }
 }
+
+#[test]
+fn pieces_are_what_the_events_are_however_the_stream_is_cut() {
+    let header = SubgroupHeader {
+        group: 3,
+        properties: true,
+        ..SubgroupHeader::default()
+    };
+    let mut wire = Vec::new();
+    header.encode(&mut wire);
+    for (id, payload) in [(0_u8, &b"first"[..]), (1, b""), (2, b"the third")] {
+        let block = [2, id];
+        put_object_header(&mut wire, 0, Some(&block), payload.len() as u64, None);
+        wire.extend_from_slice(payload);
+    }
+    for cut in 1..wire.len() {
+        let mut reader = SubgroupReader::new();
+        let mut objects: Vec<(u64, Vec<u8>, usize)> = Vec::new();
+        for chunk in wire.chunks(cut) {
+            reader.push(Bytes::copy_from_slice(chunk));
+            while let Some(piece) = reader.poll_piece().unwrap() {
+                match piece {
+                    SubgroupPiece::Header(read) => assert_eq!(read, header),
+                    SubgroupPiece::Object {
+                        id, payload_len, ..
+                    } => objects.push((id, Vec::new(), payload_len)),
+                    SubgroupPiece::Payload(piece) => {
+                        objects.last_mut().unwrap().1.extend_from_slice(&piece);
+                    }
+                }
+            }
+        }
+        assert_eq!(reader.finish(), Ok(()));
+        let expected = [
+            (0, b"first".to_vec(), 5),
+            (1, Vec::new(), 0),
+            (2, b"the third".to_vec(), 9),
+        ];
+        assert_eq!(objects, expected, "cut at {cut}");
+    }
+}
