@@ -8,7 +8,9 @@
 use bytes::BytesMut;
 use weir_protocol::rtmp::chunk::{Error, Reader};
 use weir_protocol::rtmp::handshake::{self, Form, PACKET_LEN, RANDOM_LEN};
-use weir_protocol::rtmp::server::{Config, Event, Refusal, RefusalCode, Session, UnpublishReason};
+use weir_protocol::rtmp::server::{
+    Config, Event, PlayEnd, PlayRefusal, Refusal, RefusalCode, Session, UnpublishReason,
+};
 use weir_protocol::rtmp::{Limits, amf0 as values};
 
 /// Small limits, so that short inputs reach them.
@@ -123,7 +125,18 @@ pub fn rtmp_session(data: &[u8]) {
                     };
                     session.refuse_publish(request.stream_id, &refusal);
                 }
-                Event::Play(request) => session.refuse_play(request.stream_id, &request.name),
+                Event::Play(request) if choice & 4 == 0 => {
+                    session.accept_play(request.stream_id);
+                    session.play_metadata(request.stream_id, 0, request.name.as_bytes());
+                }
+                Event::Play(request) => {
+                    let refusal = PlayRefusal::NotFound(request.name);
+                    session.refuse_play(request.stream_id, &refusal);
+                }
+                Event::Pause { stream_id, paused } => session.notify_pause(stream_id, paused),
+                Event::Stop { stream_id } if choice & 8 == 0 => {
+                    session.end_play(stream_id, &PlayEnd::StreamEnded);
+                }
                 Event::Video(media) | Event::Audio(media) => {
                     assert!(media.body.room() == 16 && !media.body.is_empty());
                     assert!(media.body.len() <= limits().media_bytes);
@@ -136,6 +149,7 @@ pub fn rtmp_session(data: &[u8]) {
                 Event::Connected(_)
                 | Event::Metadata { .. }
                 | Event::BadMetadata { .. }
+                | Event::Stop { .. }
                 | Event::Unpublish { .. } => {}
             }
         }

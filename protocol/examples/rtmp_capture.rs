@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 
 use weir_protocol::rtmp::handshake::RANDOM_LEN;
-use weir_protocol::rtmp::server::{Config, Event, Session};
+use weir_protocol::rtmp::server::{Config, Event, PlayRefusal, Session};
 
 /// Captures end here, so that they stay small enough to commit.
 const CAPTURE_MAX: usize = 60_000;
@@ -67,7 +67,8 @@ fn answer(session: &mut Session) {
             session.accept_publish(request.stream_id);
         }
         if let Event::Play(request) = &event {
-            session.refuse_play(request.stream_id, "nothing here");
+            let refusal = PlayRefusal::NotFound("nothing here".to_owned());
+            session.refuse_play(request.stream_id, &refusal);
         }
         if !matches!(event, Event::Video(_) | Event::Audio(_)) {
             println!("{event:?}");

@@ -39,6 +39,48 @@ pub enum AudioCodec {
     Opus,
 }
 
+impl VideoCodec {
+    /// The codec of a codec string (RFC 6381), such as `avc1.64001f`.
+    pub fn from_codec_string(codec: &str) -> Option<Self> {
+        match codec.split('.').next()? {
+            "avc1" | "avc3" => Some(Self::Avc),
+            "hvc1" | "hev1" => Some(Self::Hevc),
+            "av01" => Some(Self::Av1),
+            "vp09" => Some(Self::Vp9),
+            _ => None,
+        }
+    }
+
+    /// Its FourCC in Enhanced RTMP.
+    pub fn fourcc(self) -> &'static str {
+        match self {
+            Self::Avc => "avc1",
+            Self::Hevc => "hvc1",
+            Self::Av1 => "av01",
+            Self::Vp9 => "vp09",
+        }
+    }
+}
+
+impl AudioCodec {
+    /// The codec of a codec string (RFC 6381), such as `mp4a.40.2`.
+    pub fn from_codec_string(codec: &str) -> Option<Self> {
+        match codec.split('.').next()? {
+            "mp4a" => Some(Self::Aac),
+            "opus" | "Opus" => Some(Self::Opus),
+            _ => None,
+        }
+    }
+
+    /// Its FourCC in Enhanced RTMP.
+    pub fn fourcc(self) -> &'static str {
+        match self {
+            Self::Aac => "mp4a",
+            Self::Opus => "Opus",
+        }
+    }
+}
+
 impl fmt::Display for VideoCodec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

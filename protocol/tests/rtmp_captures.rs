@@ -50,6 +50,8 @@ fn drain(session: &mut Session, seen: &mut Vec<Seen>) {
             other @ (Event::Connected(_)
             | Event::Publish(_)
             | Event::Play(_)
+            | Event::Pause { .. }
+            | Event::Stop { .. }
             | Event::Metadata { .. }
             | Event::BadMetadata { .. }
             | Event::Unpublish { .. }

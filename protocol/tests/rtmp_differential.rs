@@ -13,6 +13,7 @@ use weir_protocol::rtmp::Limits;
 use weir_protocol::rtmp::StreamId;
 use weir_protocol::rtmp::chunk::{ChunkStreamId, MessageKind, Reader, Writer};
 use weir_protocol::rtmp::handshake::digest::{self, Layout, Side};
+use weir_protocol::rtmp::server::{MediaWriter, PLAY_CHUNK_BYTES};
 
 const SERVER_KEY: &[u8] = b"Genuine Adobe Flash Media Server 001";
 const CLIENT_KEY: &[u8] = b"Genuine Adobe Flash Player 001";
@@ -114,6 +115,28 @@ fn our_writer_is_read_the_same_by_both() {
         }
         assert_eq!(assert_same(&wire, &format!("seed {seed}")), 60);
     }
+}
+
+#[test]
+fn play_is_read_the_same_by_both() {
+    let mut media = MediaWriter::new(StreamId(1));
+    let mut wire = Vec::new();
+    wire.extend([2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0]);
+    wire.extend((PLAY_CHUNK_BYTES as u32).to_be_bytes());
+    let mut messages = 1;
+    for frame in 0..30_u64 {
+        let payload = vec![frame as u8; 1 + (frame as usize * 104_729) % (3 * PLAY_CHUNK_BYTES)];
+        let time_ms = 0xff_fff0 + frame * 33;
+        let between = media.begin(&mut wire, frame % 2 == 0, time_ms, payload.len());
+        for (index, chunk) in payload.chunks(PLAY_CHUNK_BYTES).enumerate() {
+            if index > 0 {
+                between.put(&mut wire);
+            }
+            wire.extend(chunk);
+        }
+        messages += 1;
+    }
+    assert_eq!(assert_same(&wire, "a play"), messages);
 }
 
 #[test]

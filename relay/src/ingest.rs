@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use weir_protocol::moqt::{NameError, Namespace};
 use weir_protocol::rtmp::handshake::RANDOM_LEN;
 use weir_protocol::rtmp::server::{
-    self, Event, PublishRequest, Refusal, RefusalCode, Session, UnpublishReason,
+    self, Event, PlayRefusal, PublishRequest, Refusal, RefusalCode, Session, UnpublishReason,
 };
 use weir_protocol::rtmp::{Limits, StreamId};
 
@@ -214,10 +214,13 @@ impl<'a> Connection<'a> {
                     debug!(addr = %self.addr, app, program, "connected");
                 }
                 Event::Publish(request) => self.publish(&request, now_us)?,
-                Event::Play(request) => self.session.refuse_play(
-                    request.stream_id,
-                    "this relay serves viewers over QUIC: use weir pull or a MoQ player",
-                ),
+                Event::Play(request) => {
+                    let reason = "this relay serves viewers over QUIC: use a MoQ player";
+                    let refusal = PlayRefusal::NotFound(reason.to_owned());
+                    self.session.refuse_play(request.stream_id, &refusal);
+                }
+                // Nothing is played.
+                Event::Pause { .. } | Event::Stop { .. } => {}
                 Event::Metadata { metadata, .. } => {
                     if let Some(packager) = &mut self.packager {
                         packager.on_metadata(&metadata);

@@ -7,7 +7,7 @@ mod reader;
 mod writer;
 
 pub use reader::{Error, Reader};
-pub use writer::Writer;
+pub use writer::{Continuation, MESSAGE_BYTES_MAX, Writer};
 
 use super::StreamId;
 use crate::body::Body;
@@ -25,9 +25,11 @@ impl ChunkStreamId {
     pub const CONTROL: Self = Self(2);
     /// Where peers send their commands.
     pub const COMMAND: Self = Self(3);
-    /// Where our client sends audio.
+    /// Where our server sends what is said about a stream that is played.
+    pub const DATA: Self = Self(5);
+    /// Where our sides send audio.
     pub const AUDIO: Self = Self(4);
-    /// Where our client sends video.
+    /// Where our sides send video.
     pub const VIDEO: Self = Self(6);
 }
 

@@ -148,6 +148,14 @@ impl Connect {
     }
 }
 
+impl Connect {
+    /// Whether the peer says that it can receive the codec of this FourCC.
+    pub fn can_receive(&self, fourcc: &str) -> bool {
+        let mut listed = self.fourcc_list.iter();
+        listed.any(|listed| listed == fourcc || listed == "*")
+    }
+}
+
 /// Cuts a name at its question mark; an empty query is none.
 pub fn split_query(name: &str) -> (&str, Option<&str>) {
     match name.split_once('?') {

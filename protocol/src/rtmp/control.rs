@@ -7,6 +7,7 @@ use super::chunk::{Message, MessageKind};
 pub const PING_REQUEST: u16 = 6;
 const PING_RESPONSE: u16 = 7;
 const STREAM_BEGIN: u16 = 0;
+const STREAM_EOF: u16 = 1;
 
 /// What a control message asks of its receiver. What asks for nothing is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +61,16 @@ pub fn ping_response(stamp: [u8; 4]) -> [u8; 6] {
 
 /// The body of the event that says that a stream can be used.
 pub fn stream_begin(stream_id: StreamId) -> [u8; 6] {
-    let [a, b] = STREAM_BEGIN.to_be_bytes();
+    stream_event(STREAM_BEGIN, stream_id)
+}
+
+/// The body of the event that says that a stream that is played is over.
+pub fn stream_eof(stream_id: StreamId) -> [u8; 6] {
+    stream_event(STREAM_EOF, stream_id)
+}
+
+fn stream_event(event: u16, stream_id: StreamId) -> [u8; 6] {
+    let [a, b] = event.to_be_bytes();
     let [c, d, e, f] = stream_id.0.to_be_bytes();
     [a, b, c, d, e, f]
 }

@@ -1,18 +1,23 @@
-//! The session of a connection that was accepted: a publisher, until it shows otherwise.
+//! The session of a connection that was accepted: a publisher or a player, as it shows.
 //!
 //! What the peer gets when it is turned away: a publish that the driver refuses, the `onStatus` of
-//! its [`Refusal`]; a play, `NetStream.Play.StreamNotFound`; a command that is not known,
+//! its [`Refusal`]; a play, that of its [`PlayRefusal`]; a command that is not known,
 //! `_error` with `NetConnection.Call.Failed`. An [`Error`] gets no status, only the close.
+//!
+//! Of a play the session has the words only. Its media is long and shared by many: the driver
+//! sends it with a [`MediaWriter`], between two messages of the session's.
 
 mod aggregate;
 mod answer;
 mod calls;
 mod event;
+mod media;
 
 pub use event::{
-    Connected, Event, Media, PlayRequest, PublishKind, PublishRequest, Refusal, RefusalCode,
-    UnpublishReason,
+    Connected, Event, Media, PlayEnd, PlayRefusal, PlayRequest, PublishKind, PublishRequest,
+    Refusal, RefusalCode, UnpublishReason,
 };
+pub use media::{MediaWriter, PLAY_CHUNK_BYTES};
 
 use super::chunk::{self, Message, MessageKind, Reader};
 use super::command::{self, Command, Connect};
@@ -70,7 +75,9 @@ pub enum Error {
 /// Give it what the socket read with [`handle_input`](Self::handle_input); then take all events
 /// and write all output. A [`Event::Publish`] waits for [`accept_publish`](Self::accept_publish) or
 /// [`refuse_publish`](Self::refuse_publish); media that the peer sends without waiting are events
-/// already. After [`Event::Closed`] write the output that is left and close.
+/// already. A [`Event::Play`] waits for [`accept_play`](Self::accept_play) or
+/// [`refuse_play`](Self::refuse_play). After [`Event::Closed`] write the output that is left and
+/// close.
 #[derive(Debug)]
 pub struct Session {
     config: Config,
@@ -102,6 +109,8 @@ struct Stream {
     id: StreamId,
     /// The key, as soon as the peer publishes.
     key: Option<String>,
+    /// Whether the peer plays it, or has asked to.
+    played: bool,
 }
 
 impl Session {
@@ -157,6 +166,11 @@ impl Session {
     /// Bytes that the peer has sent.
     pub fn bytes_received(&self) -> u64 {
         self.ack.received()
+    }
+
+    /// What the peer said in `connect`.
+    pub fn connect(&self) -> Option<&Connect> {
+        self.connect.as_ref()
     }
 
     /// The peer's program: as its metadata says, else as its `connect` did.

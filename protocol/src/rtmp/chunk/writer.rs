@@ -40,22 +40,10 @@ impl Writer {
         timestamp_ms: u64,
         parts: &[&[u8]],
     ) {
-        let length = parts
-            .iter()
-            .map(|part| part.len())
-            .sum::<usize>()
-            .min(EXTENDED as usize);
-        let next = Context {
-            timestamp: timestamp_ms as u32,
-            length,
-            type_id: kind.type_id(),
-            stream_id: stream_id.0,
-            ..Context::default()
-        };
-        let (header_type, next) = self.choose_header(chunk_stream, next);
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        let length = length.min(MESSAGE_BYTES_MAX);
         out.reserve(length + length / self.chunk_bytes * 7 + 18);
-        put_basic(out, header_type, chunk_stream);
-        put_message_header(out, header_type, &next);
+        let between = self.begin(out, chunk_stream, kind, stream_id, timestamp_ms, length);
         let mut chunk_left = self.chunk_bytes;
         let mut message_left = length;
         for part in parts {
@@ -63,8 +51,7 @@ impl Writer {
             message_left -= part.len();
             while !part.is_empty() {
                 if chunk_left == 0 {
-                    put_basic(out, 3, chunk_stream);
-                    put_extended(out, &next);
+                    between.put(out);
                     chunk_left = self.chunk_bytes;
                 }
                 let (now, later) = part.split_at(part.len().min(chunk_left));
@@ -73,6 +60,39 @@ impl Writer {
                 part = later;
             }
         }
+    }
+
+    /// Appends to `out` the header of a message of `length` bytes, so that its payload need not be
+    /// copied: the caller sends the payload behind it, and in front of every further
+    /// [`Self::chunk_bytes`] of it what is returned.
+    pub fn begin(
+        &mut self,
+        out: &mut impl BufMut,
+        chunk_stream: ChunkStreamId,
+        kind: MessageKind,
+        stream_id: StreamId,
+        timestamp_ms: u64,
+        length: usize,
+    ) -> Continuation {
+        let next = Context {
+            timestamp: timestamp_ms as u32,
+            length: length.min(MESSAGE_BYTES_MAX),
+            type_id: kind.type_id(),
+            stream_id: stream_id.0,
+            ..Context::default()
+        };
+        let (header_type, next) = self.choose_header(chunk_stream, next);
+        put_basic(out, header_type, chunk_stream);
+        put_message_header(out, header_type, &next);
+        Continuation {
+            chunk_stream,
+            extended: next.extended,
+        }
+    }
+
+    /// Bytes of payload in a chunk.
+    pub fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
     }
 
     /// The header type for a message that comes to `next`, and `next` with the fields that the
@@ -103,7 +123,25 @@ impl Writer {
     }
 }
 
-fn put_basic(out: &mut BytesMut, header_type: u8, id: ChunkStreamId) {
+/// What stands between two chunks of one message.
+#[derive(Clone, Copy, Debug)]
+pub struct Continuation {
+    chunk_stream: ChunkStreamId,
+    extended: Option<u32>,
+}
+
+impl Continuation {
+    /// Appends it to `out`.
+    pub fn put(&self, out: &mut impl BufMut) {
+        put_basic(out, 3, self.chunk_stream);
+        put_extended(out, self.extended);
+    }
+}
+
+/// The longest message: its length has three bytes.
+pub const MESSAGE_BYTES_MAX: usize = EXTENDED as usize;
+
+fn put_basic(out: &mut impl BufMut, header_type: u8, id: ChunkStreamId) {
     let type_bits = header_type << 6;
     match id.0 {
         id @ ..64 => out.put_u8(type_bits | id as u8),
@@ -115,7 +153,7 @@ fn put_basic(out: &mut BytesMut, header_type: u8, id: ChunkStreamId) {
     }
 }
 
-fn put_message_header(out: &mut BytesMut, header_type: u8, context: &Context) {
+fn put_message_header(out: &mut impl BufMut, header_type: u8, context: &Context) {
     if header_type < 3 {
         out.put_uint(u64::from(context.delta.min(EXTENDED)), 3);
     }
@@ -126,11 +164,11 @@ fn put_message_header(out: &mut BytesMut, header_type: u8, context: &Context) {
     if header_type < 1 {
         out.put_u32_le(context.stream_id);
     }
-    put_extended(out, context);
+    put_extended(out, context.extended);
 }
 
-fn put_extended(out: &mut BytesMut, context: &Context) {
-    if let Some(extended) = context.extended {
+fn put_extended(out: &mut impl BufMut, extended: Option<u32>) {
+    if let Some(extended) = extended {
         out.put_u32(extended);
     }
 }

@@ -37,7 +37,8 @@ impl Session {
                     .unwrap_or_default();
                 return self.on_delete_stream(StreamId(id as u32));
             }
-            "closeStream" => return self.end_publish(on),
+            "closeStream" => return self.end_use(on),
+            "pause" | "pauseRaw" => return self.on_pause(on, command),
             "FCUnpublish" => {
                 self.acknowledge(transaction);
                 return self.on_fc_unpublish(command.text(0).unwrap_or_default());
@@ -49,7 +50,7 @@ impl Session {
             "getStreamLength" => self.answer(transaction, Value::Number(0.0)),
             // Answers to calls that are never made, and what needs no answer.
             "_result" | "_error" | "onStatus" | "onBWDone" | "receiveAudio" | "receiveVideo"
-            | "pause" | "seek" => {}
+            | "seek" => {}
             name => self.refuse_call(transaction, &format!("{name} is not supported")),
         }
         Ok(())
@@ -99,7 +100,7 @@ impl Session {
             Some("record") => PublishKind::Record,
             _ => PublishKind::Live,
         };
-        if self.is_published(id) || !self.add_stream(id) {
+        if self.is_published(id) || self.is_played(id) || !self.add_stream(id) {
             let code = "NetStream.Publish.BadName";
             self.outbox
                 .status(id, "onStatus", "error", code, "the stream is in use");
@@ -123,6 +124,15 @@ impl Session {
         };
         let (name, query) = name_and_query(command.text(0), connect);
         let app = connect.app.clone();
+        if self.is_published(id) || self.is_played(id) || !self.add_stream(id) {
+            let code = "NetStream.Play.Failed";
+            self.outbox
+                .status(id, "onStatus", "error", code, "the stream is in use");
+            return Ok(());
+        }
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == id) {
+            stream.played = true;
+        }
         self.push(Event::Play(PlayRequest {
             stream_id: id,
             app,
@@ -131,8 +141,19 @@ impl Session {
         }))
     }
 
+    fn on_pause(&mut self, id: StreamId, command: &Command) -> Result<(), Error> {
+        let paused = command.arguments.first().and_then(Value::as_bool);
+        match paused.filter(|_| self.is_played(id)) {
+            Some(paused) => self.push(Event::Pause {
+                stream_id: id,
+                paused,
+            }),
+            None => Ok(()),
+        }
+    }
+
     fn on_delete_stream(&mut self, id: StreamId) -> Result<(), Error> {
-        self.end_publish(id)?;
+        self.end_use(id)?;
         self.streams.retain(|stream| stream.id != id);
         Ok(())
     }
@@ -145,18 +166,22 @@ impl Session {
             .find(|stream| stream.key.as_deref() == Some(name));
         published
             .map(|stream| stream.id)
-            .map_or(Ok(()), |id| self.end_publish(id))
+            .map_or(Ok(()), |id| self.end_use(id))
     }
 
-    fn end_publish(&mut self, stream_id: StreamId) -> Result<(), Error> {
-        let stream = self
-            .streams
-            .iter_mut()
-            .find(|stream| stream.id == stream_id);
-        if stream.and_then(|stream| stream.key.take()).is_none() {
+    /// Ends what the stream is used for, if it is.
+    fn end_use(&mut self, stream_id: StreamId) -> Result<(), Error> {
+        let mut streams = self.streams.iter_mut();
+        let Some(stream) = streams.find(|stream| stream.id == stream_id) else {
             return Ok(());
+        };
+        let published = stream.key.take().is_some();
+        let played = std::mem::take(&mut stream.played);
+        match (published, played) {
+            (true, _) => self.push(Event::Unpublish { stream_id }),
+            (false, true) => self.push(Event::Stop { stream_id }),
+            (false, false) => Ok(()),
         }
-        self.push(Event::Unpublish { stream_id })
     }
 
     /// Whether the stream exists, which may be because this created it.
@@ -166,7 +191,11 @@ impl Session {
         }
         let room = self.streams.len() < self.config.limits.message_streams;
         if room {
-            self.streams.push(Stream { id, key: None });
+            self.streams.push(Stream {
+                id,
+                key: None,
+                played: false,
+            });
         }
         room
     }

@@ -16,8 +16,20 @@ pub enum Event {
     Connected(Connected),
     /// The peer wants to publish: accept or refuse.
     Publish(PublishRequest),
-    /// The peer wants to play: refuse.
+    /// The peer wants to play: accept or refuse.
     Play(PlayRequest),
+    /// The peer holds a stream that it plays, or lets it go on.
+    Pause {
+        /// The stream.
+        stream_id: StreamId,
+        /// Whether it is held.
+        paused: bool,
+    },
+    /// The peer ended its play. The connection stays; it may play again.
+    Stop {
+        /// The stream.
+        stream_id: StreamId,
+    },
     /// A stream's properties, at its start and whenever the encoder likes.
     Metadata {
         /// The stream.
@@ -126,6 +138,28 @@ impl RefusalCode {
             Self::Unauthorized => "NetStream.Publish.Unauthorized",
         }
     }
+}
+
+/// Why a play is refused, as the peer is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlayRefusal {
+    /// The stream is there and this peer cannot be given it.
+    Failed(String),
+    /// There is no such stream.
+    NotFound(String),
+    /// The credentials are missing or wrong.
+    Unauthorized(String),
+}
+
+/// Why the driver ends a play that it had accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlayEnd {
+    /// The peer cannot be given the stream any longer, for this reason.
+    Failed(String),
+    /// The stream is over.
+    StreamEnded,
+    /// This server is stopping.
+    ShuttingDown,
 }
 
 /// Why the driver ends a publish that it had accepted.

@@ -304,7 +304,7 @@ fn refusals_have_their_codes_and_end_the_session() {
 }
 
 #[test]
-fn player_is_turned_away() {
+fn player_is_turned_away_or_let_in() {
     let mut peer = Peer::connected();
     peer.call_on(
         1,
@@ -320,10 +320,46 @@ fn player_is_turned_away() {
         (request.name.as_str(), request.query.as_deref()),
         ("cam", Some("a"))
     );
-    peer.session
-        .refuse_play(request.stream_id, "no RTMP players here");
+    peer.session.accept_play(request.stream_id);
+    let codes: Vec<_> = peer.answers().iter().map(code).map(str::to_owned).collect();
+    assert_eq!(codes, ["NetStream.Play.Reset", "NetStream.Play.Start"]);
+    assert!(
+        peer.events().is_empty(),
+        "a play that goes on closes nothing"
+    );
+    let refusal = PlayRefusal::NotFound("nobody publishes it".into());
+    peer.session.refuse_play(request.stream_id, &refusal);
     assert_eq!(code(&peer.answers()[0]), "NetStream.Play.StreamNotFound");
     assert!(matches!(peer.events()[..], [Event::Closed]));
+}
+
+#[test]
+fn player_pauses_stops_and_plays_again() {
+    let mut peer = Peer::connected();
+    let play = [Value::Null, "cam".into()];
+    peer.call_on(1, "pause", 4.0, &[Value::Null, Value::Boolean(true)])
+        .unwrap();
+    assert!(peer.events().is_empty(), "nothing is played yet");
+    for _ in 0..2 {
+        peer.call_on(1, "play", 5.0, &play).unwrap();
+        assert!(matches!(peer.events()[..], [Event::Play(_)]));
+        peer.session.accept_play(StreamId(1));
+        peer.answers();
+        peer.call_on(1, "play", 6.0, &play).unwrap();
+        assert!(peer.events().is_empty());
+        assert_eq!(code(&peer.answers()[0]), "NetStream.Play.Failed");
+        peer.call_on(1, "publish", 7.0, &play).unwrap();
+        assert!(peer.events().is_empty(), "a stream has one use at a time");
+        peer.answers();
+        let pause = [Value::Null, Value::Boolean(true), 0.0.into()];
+        peer.call_on(1, "pause", 8.0, &pause).unwrap();
+        assert!(matches!(
+            peer.events()[..],
+            [Event::Pause { paused: true, .. }]
+        ));
+        peer.call_on(1, "closeStream", 0.0, &[Value::Null]).unwrap();
+        assert!(matches!(peer.events()[..], [Event::Stop { .. }]));
+    }
 }
 
 #[test]
