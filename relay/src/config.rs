@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::{endpoint, ingest, registry, session};
+use crate::{endpoint, ingest, play, registry, session};
 
 /// What `weir serve` can be told on its command line or by its environment.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -88,6 +88,7 @@ struct StreamSection {
 #[serde(deny_unknown_fields, default)]
 struct ViewerSection {
     behind_limit_ms: Option<u64>,
+    play_wait_ms: Option<u64>,
     idle_timeout_ms: Option<u64>,
     max_sessions: Option<u32>,
 }
@@ -117,6 +118,8 @@ pub struct Config {
     pub session: session::Config,
     /// The publishers' limits.
     pub ingest: ingest::Config,
+    /// The limits of players over RTMP.
+    pub play: play::Config,
 }
 
 /// An address to listen on.
@@ -205,6 +208,7 @@ impl Config {
             endpoint: endpoint::Config::default(),
             session: session::Config::default(),
             ingest: ingest::Config::default(),
+            play: play::Config::default(),
         };
         config.apply_publisher(&file.publisher)?;
         config.apply_stream(&file.stream)?;
@@ -257,6 +261,11 @@ impl Config {
         if let Some(ms) = section.behind_limit_ms {
             let ms = bounded("viewer.behind_limit_ms", ms, 50, 600_000)?;
             self.session.behind_limit_us = ms * 1000;
+            self.play.behind_limit_us = ms * 1000;
+        }
+        if let Some(ms) = section.play_wait_ms {
+            let ms = bounded("viewer.play_wait_ms", ms, 0, 600_000)?;
+            self.play.wait_limit = Duration::from_millis(ms);
         }
         if let Some(ms) = section.idle_timeout_ms {
             let ms = bounded("viewer.idle_timeout_ms", ms, 1_000, 600_000)?;
@@ -350,7 +359,7 @@ mod tests {
         let silent = config("").unwrap();
         let shown = |config: &Config| {
             let parts = (&config.registry, &config.session, &config.ingest);
-            format!("{parts:?} {:?}", config.endpoint)
+            format!("{parts:?} {:?} {:?}", config.endpoint, config.play)
         };
         assert_eq!(shown(&told), shown(&silent));
         assert_eq!(told.max_sessions, silent.max_sessions);

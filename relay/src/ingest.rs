@@ -1,4 +1,5 @@
-//! An RTMP publisher: its socket on one side, the writing side of a stream on the other.
+//! An RTMP connection. A publisher's: its socket on one side, the writing side of a stream on the
+//! other. One that turns out to be a player's is handed to `play`.
 //!
 //! The session (`protocol::rtmp`) is pure; this is its driver. Bytes are read into one buffer a
 //! connection, and the session copies each media payload from there straight into the allocation
@@ -6,24 +7,25 @@
 
 mod packager;
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 use weir_protocol::moqt::{NameError, Namespace};
 use weir_protocol::rtmp::handshake::RANDOM_LEN;
 use weir_protocol::rtmp::server::{
-    self, Event, PlayRefusal, PublishRequest, Refusal, RefusalCode, Session, UnpublishReason,
+    self, Event, PlayRefusal, PlayRequest, PublishRequest, Refusal, RefusalCode, Session,
+    UnpublishReason,
 };
 use weir_protocol::rtmp::{Limits, StreamId};
 
 use crate::ring::PushError;
-use crate::shard::{Context, Phase};
+use crate::shard::{Arrival, Context, Phase};
 use crate::stats::snapshot::PublisherSnapshot;
-use crate::{clock, net};
+use crate::{clock, net, play};
 pub use packager::{MEDIA_ROOM, ObjectBuilder, Untimed};
 use packager::{PackageError, Packager};
 
@@ -59,6 +61,8 @@ enum IngestError {
     Io(#[from] std::io::Error),
     #[error(transparent)]
     Package(#[from] PackageError),
+    #[error(transparent)]
+    Play(#[from] play::PlayError),
     #[error("nothing was published within {0:?}")]
     NoPublish(Duration),
     #[error("silent for {0:?}")]
@@ -69,15 +73,11 @@ enum IngestError {
     Refused(String),
 }
 
-/// Serves a connection until either side ends it. With a `refusal` it may not publish, and hears
+/// Serves a connection until either side ends it. With a refusal it may not publish, and hears
 /// that as the reason.
-pub async fn serve(
-    context: &Context,
-    stream: TcpStream,
-    addr: SocketAddr,
-    refusal: Option<String>,
-) {
-    let mut connection = match Connection::new(context, stream, addr, refusal) {
+pub async fn serve(context: &Context, arrival: Arrival) {
+    let addr = arrival.addr;
+    let mut connection = match Connection::new(context, arrival) {
         Ok(connection) => connection,
         Err(error) => return warn!(%addr, %error, "lost a publisher's connection"),
     };
@@ -107,18 +107,23 @@ struct Connection<'a> {
     phase: watch::Receiver<Phase>,
     /// Why this publisher is not let in; none if it is.
     refusal: Option<String>,
+    /// Its place among the publishers, until it shows to be a player.
+    place: Option<OwnedSemaphorePermit>,
+    /// What the peer wants to play.
+    wish: Option<PlayRequest>,
     ended: bool,
     /// Whether the peer was told why the connection ends.
     told: bool,
 }
 
 impl<'a> Connection<'a> {
-    fn new(
-        context: &'a Context,
-        stream: TcpStream,
-        addr: SocketAddr,
-        refusal: Option<String>,
-    ) -> std::io::Result<Self> {
+    fn new(context: &'a Context, arrival: Arrival) -> std::io::Result<Self> {
+        let Arrival {
+            stream,
+            addr,
+            permit,
+            refusal,
+        } = arrival;
         let socket = tokio::net::TcpStream::from_std(stream)?;
         net::tune_publisher(&socket)?;
         let mut random = [0; RANDOM_LEN];
@@ -137,6 +142,8 @@ impl<'a> Connection<'a> {
             opened: Instant::now(),
             phase: context.shared.phase.clone(),
             refusal,
+            place: Some(permit),
+            wish: None,
             ended: false,
             told: false,
         })
@@ -163,6 +170,11 @@ impl<'a> Connection<'a> {
                     }
                     if self.ended {
                         self.told = true;
+                        return Ok(());
+                    }
+                    if let Some(request) = self.wish.take()
+                        && self.play(&request).await?
+                    {
                         return Ok(());
                     }
                 }
@@ -214,13 +226,15 @@ impl<'a> Connection<'a> {
                     debug!(addr = %self.addr, app, program, "connected");
                 }
                 Event::Publish(request) => self.publish(&request, now_us)?,
-                Event::Play(request) => {
-                    let reason = "this relay serves viewers over QUIC: use a MoQ player";
-                    let refusal = PlayRefusal::NotFound(reason.to_owned());
+                Event::Play(request) if self.packager.is_some() => {
+                    let reason = "this connection publishes: use another one to play";
+                    let refusal = PlayRefusal::Failed(reason.to_owned());
                     self.session.refuse_play(request.stream_id, &refusal);
                 }
-                // Nothing is played.
-                Event::Pause { .. } | Event::Stop { .. } => {}
+                Event::Play(request) => self.wish = Some(request),
+                // The play was taken back before it began.
+                Event::Stop { .. } => self.wish = None,
+                Event::Pause { .. } => {}
                 Event::Metadata { metadata, .. } => {
                     if let Some(packager) = &mut self.packager {
                         packager.on_metadata(&metadata);
@@ -259,17 +273,16 @@ impl<'a> Connection<'a> {
             info!(addr = %self.addr, app = request.app, description, "refused a publisher");
             session.refuse_publish(stream_id, &Refusal { code, description });
         };
-        if let Some(reason) = self.refusal.clone() {
+        let played = || "this connection has played: use another one to publish".to_owned();
+        let played = self.place.is_none().then(played);
+        if let Some(reason) = self.refusal.clone().or(played) {
             refuse(&mut self.session, RefusalCode::Rejected, reason);
             return Ok(());
         }
         let namespace = match stream_name(&request.app, &request.key) {
             Ok(namespace) => namespace,
             Err(error) => {
-                let description = format!(
-                    "the address needs an application and a stream key, \
-                     like rtmp://host/live/cam: {error}"
-                );
+                let description = format!("{ADDRESS_FORM}: {error}");
                 refuse(&mut self.session, RefusalCode::BadName, description);
                 return Ok(());
             }
@@ -291,6 +304,33 @@ impl<'a> Connection<'a> {
             Err(error) => refuse(&mut self.session, RefusalCode::Rejected, error.to_string()),
         }
         Ok(())
+    }
+
+    /// Serves a play. Returns whether the connection is over; if not, the peer may play again.
+    async fn play(&mut self, request: &PlayRequest) -> Result<bool, IngestError> {
+        let namespace = match stream_name(&request.app, &request.name) {
+            Ok(namespace) => namespace,
+            Err(error) => {
+                let reason = format!("{ADDRESS_FORM}: {error}");
+                let refusal = PlayRefusal::NotFound(reason);
+                self.session.refuse_play(request.stream_id, &refusal);
+                self.told = true;
+                self.flush().await?;
+                return Ok(true);
+            }
+        };
+        // A player takes a viewer's place and not a publisher's.
+        self.place = None;
+        let peer = play::Peer {
+            context: self.context,
+            socket: &self.socket,
+            session: &mut self.session,
+            addr: self.addr,
+        };
+        let over = play::serve(peer, request, &namespace).await?;
+        self.told = over == play::Over::Told;
+        self.opened = Instant::now();
+        Ok(over != play::Over::Stopped)
     }
 
     /// Tells the encoder why its stream cannot be carried, then gives up.
@@ -346,6 +386,10 @@ enum Woken {
 fn stream_name(app: &str, key: &str) -> Result<Namespace, NameError> {
     Namespace::from_path(&format!("{app}/{key}"))
 }
+
+/// What is wrong with an address that names no stream.
+const ADDRESS_FORM: &str =
+    "the address needs an application and a stream key, like rtmp://host/live/cam";
 
 /// Read at a time: several frames' worth, so that a burst costs few calls.
 const READ_BYTES: usize = 64 << 10;

@@ -43,6 +43,7 @@
 //! | [`relay`] | assembly: bind everything, start, drain; the only file that knows all the others |
 //! | [`shard`] | one core: runtime, endpoint, its sessions and publishers |
 //! | [`ingest`] | RTMP socket ↔ `protocol::rtmp` ↔ the writing side of a stream |
+//! | [`play`] | the reading side of a stream ↔ the socket of an RTMP player |
 //! | [`endpoint`] | quinn endpoint: TLS, ALPN, limits, connection IDs that name the shard |
 //! | [`session`] | a QUIC connection ↔ MoQT requests |
 //! | [`sender`] | the fan-out: policies' actions → subgroup streams |
@@ -55,7 +56,7 @@
 //! | [`net`] | every socket option |
 //! | [`clock`] | the only reader of a clock |
 //!
-//! Imports go one way: `cli → relay → shard → {ingest, session → sender}, http → {stream,
+//! Imports go one way: `cli → relay → shard → {ingest → play, session → sender}, http → {stream,
 //! registry, subscription, stats} → ring → protocol`. Ingest and the MoQT side never import each
 //! other; quinn appears in endpoint, session and sender only (and in the client of `weir pull`),
 //! socket2 in net, axum in http. `tests/tidy.rs` checks this.
@@ -74,6 +75,7 @@ pub mod endpoint;
 pub mod http;
 pub mod ingest;
 pub mod net;
+pub mod play;
 pub mod registry;
 pub mod relay;
 pub mod ring;

@@ -1,4 +1,5 @@
-//! Every socket option, and nothing else: UDP sockets of the shards, the TCP sockets of publishers.
+//! Every socket option, and nothing else: UDP sockets of the shards, the TCP sockets of publishers
+//! and players.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -86,6 +87,50 @@ pub fn tune_publisher(stream: &tokio::net::TcpStream) -> io::Result<()> {
         .with_interval(KEEPALIVE);
     socket.set_tcp_keepalive(&keepalive)
 }
+
+/// Prepares a connection that plays: what a player has not taken waits in the ring, where it can
+/// be skipped, and not in the system.
+pub fn tune_player(stream: &tokio::net::TcpStream) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    SockRef::from(stream).set_tcp_notsent_lowat(PLAYER_UNSENT_BYTES)?;
+    SockRef::from(stream).set_tcp_nodelay(true)
+}
+
+/// Round-trip time in microseconds and congestion window in bytes of a TCP connection, where the
+/// system tells.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "socket2 has no TCP_INFO")]
+pub fn tcp_path(stream: &tokio::net::TcpStream) -> Option<(u64, u64)> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: the structure holds numbers only, for which zero is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the pointers are to `info`, with its true length, and to that length; the kernel
+    // writes no more than that. The descriptor is open: `stream` is borrowed.
+    let result = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut len,
+        )
+    };
+    let cwnd_bytes = u64::from(info.tcpi_snd_cwnd) * u64::from(info.tcpi_snd_mss);
+    (result == 0).then_some((info.tcpi_rtt.into(), cwnd_bytes))
+}
+
+/// Round-trip time in microseconds and congestion window in bytes of a TCP connection, where the
+/// system tells.
+#[cfg(not(target_os = "linux"))]
+pub fn tcp_path(_: &tokio::net::TcpStream) -> Option<(u64, u64)> {
+    None
+}
+
+/// Bytes of a player's connection that may wait in the system unsent: a key frame, and a tenth of
+/// a second of 10 Mbit/s.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const PLAYER_UNSENT_BYTES: u32 = 128 << 10;
 
 /// Receive and send buffer of a shard's UDP socket: 30 ms of a gigabit, for the time that the
 /// shard is busy elsewhere.

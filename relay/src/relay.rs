@@ -98,6 +98,7 @@ impl Relay {
             endpoint: config.endpoint,
             session: config.session,
             ingest: config.ingest.clone(),
+            play: config.play,
             sessions: Arc::new(Semaphore::new(config.max_sessions)),
             sessions_refused: Default::default(),
         });

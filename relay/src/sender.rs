@@ -9,7 +9,6 @@
 //! A viewer whose stream takes no more is set aside with a waker of its own, and costs nothing
 //! until that waker fires or the policy gives its group up.
 
-mod arrears;
 mod chunks;
 mod join;
 mod streams;

@@ -13,7 +13,6 @@ mod viewer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -29,6 +28,7 @@ use weir_protocol::moqt::{
 
 use crate::endpoint::{self, H3};
 use crate::shard::{Context, Phase};
+use crate::stream::next_viewer;
 use subscribe::Joinable;
 use viewer::Viewing;
 
@@ -103,9 +103,8 @@ struct Session {
 
 impl Session {
     fn new(context: &Arc<Context>, connection: wt::Session, version: Version) -> Arc<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id: next_viewer(),
             context: Arc::clone(context),
             connection: Arc::new(connection),
             version,

@@ -15,7 +15,7 @@ use tracing::debug;
 use crate::endpoint::{self, Certificate};
 use crate::registry::Registry;
 use crate::sender::Fanout;
-use crate::{ingest, session};
+use crate::{ingest, play, session};
 
 /// Where the relay is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +43,8 @@ pub struct Shared {
     pub session: session::Config,
     /// The publishers' limits.
     pub ingest: ingest::Config,
+    /// The limits of players over RTMP.
+    pub play: play::Config,
     /// Admits sessions, up to the relay's limit.
     pub sessions: Arc<Semaphore>,
     /// Connections refused because [`Shared::sessions`] was exhausted.
@@ -56,6 +58,8 @@ pub struct Context {
     pub shard: usize,
     /// The shard's viewers.
     pub fanout: Arc<Fanout>,
+    /// What the shard's players over RTMP share.
+    pub feeds: play::Feeds,
     /// What all shards share.
     pub shared: Arc<Shared>,
 }
@@ -90,6 +94,7 @@ impl Shard {
         let context = Arc::new(Context {
             shard: usize::from(number),
             fanout: Arc::new(Fanout::new(usize::from(number))),
+            feeds: play::Feeds::default(),
             shared: Arc::clone(shared),
         });
         let counter = Arc::clone(&connections);
@@ -169,9 +174,7 @@ async fn serve(
             Some(arrival) = arrivals.recv() => {
                 let context = Arc::clone(context);
                 tasks.spawn(async move {
-                    let Arrival { stream, addr, permit, refusal } = arrival;
-                    ingest::serve(&context, stream, addr, refusal).await;
-                    drop(permit);
+                    ingest::serve(&context, arrival).await;
                 });
             }
             Some(_) = tasks.join_next() => {}

@@ -21,12 +21,14 @@
 
 pub mod snapshot;
 
+mod arrears;
 mod arrival;
 mod ingest;
 mod merge;
 mod rate;
 mod series;
 
+pub use arrears::Arrears;
 pub use ingest::{Arrival, IngestRecorder, Kind, TrackRates};
 pub use merge::{Merged, StreamFacts, merge};
 pub use series::{BUCKET_BOUNDS_US, Totals, WINDOW_S};

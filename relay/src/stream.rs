@@ -224,14 +224,14 @@ impl Stream {
         self.state.lock().described.clone()
     }
 
-    /// Adds a viewer, named by its session.
-    pub fn add_viewer(&self, session: u64, probe: Arc<dyn ViewerProbe>) {
-        self.viewers.lock().insert(session, probe);
+    /// Adds a viewer under its number: see [`next_viewer`].
+    pub fn add_viewer(&self, id: u64, probe: Arc<dyn ViewerProbe>) {
+        self.viewers.lock().insert(id, probe);
     }
 
     /// Removes a viewer. What it received stays in the recorders.
-    pub fn remove_viewer(&self, session: u64) {
-        self.viewers.lock().remove(&session);
+    pub fn remove_viewer(&self, id: u64) {
+        self.viewers.lock().remove(&id);
     }
 
     /// The viewers that are there.
@@ -276,6 +276,12 @@ impl std::fmt::Debug for Stream {
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
     }
+}
+
+/// A number for a viewer of any kind, that no other viewer of this process has.
+pub fn next_viewer() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A track alias that no other track of this process has.

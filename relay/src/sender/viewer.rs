@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 use web_transport_quinn::{SendStream, Session, SessionError, WriteError};
 use weir_protocol::moqt::{GroupOrder, StreamResetCode, Version};
 
-use super::arrears::Arrears;
 use super::chunks::Batch;
 use super::join::Join;
 use super::streams::{Open, Streams, distance, group_priority, header, reset, stream_priority};
@@ -18,7 +17,7 @@ use super::waker::ViewerWaker;
 use super::{Update, send_window};
 use crate::clock;
 use crate::ring::{Entry, Mirror, Placed, Reader, SubgroupEnd};
-use crate::stats::{Recorder, SkipReason, Stage};
+use crate::stats::{Arrears, Recorder, SkipReason, Stage};
 use crate::stream::{Stream, Track, ViewerCounters};
 use crate::subscription::{Action, End, Options, Subscription};
 

@@ -227,9 +227,9 @@ pub struct StreamDetail {
 pub struct ViewerSnapshot {
     /// Remote address and port.
     pub addr: String,
-    /// `quic` or `webtransport`.
+    /// `quic`, `webtransport` or `rtmp`.
     pub transport: String,
-    /// Negotiated draft, for example `moqt-19`.
+    /// Negotiated draft, for example `moqt-19`; empty for RTMP.
     pub draft: String,
     /// How the viewer's program names itself; empty when it does not.
     pub implementation: String,

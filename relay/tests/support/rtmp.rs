@@ -1,4 +1,5 @@
-//! A publisher by hand: the few bytes of RTMP that a push needs, and no code of the relay's.
+//! A publisher by hand, or the beginning of a player: the few bytes of RTMP that it needs, and no
+//! code of the relay's.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -28,7 +29,18 @@ impl Publisher {
     /// Connects, and asks to publish `key` in `app`; the answer is for [`Self::wait_said`].
     #[track_caller]
     pub(crate) fn connect(server: SocketAddr, app: &str, key: &str) -> Self {
-        let mut socket = TcpStream::connect(server).unwrap();
+        let wish = Wish {
+            command: "publish",
+            fourccs: &[],
+            window: None,
+        };
+        Self::wish(server, app, key, &wish)
+    }
+
+    /// Connects, and asks for something else.
+    #[track_caller]
+    pub(crate) fn wish(server: SocketAddr, app: &str, key: &str, wish: &Wish<'_>) -> Self {
+        let mut socket = open(server, wish.window);
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(ANSWER)).unwrap();
         // C0 and C1: version 3, time 0, zero, and 1528 bytes of whatever.
@@ -57,13 +69,20 @@ impl Publisher {
             connect.extend(&amf_string(name)[1..]);
             connect.extend(amf_string(value));
         }
+        if !wish.fourccs.is_empty() {
+            connect.extend(&amf_string("fourCcList")[1..]);
+            connect.push(10);
+            connect.extend(u32::try_from(wish.fourccs.len()).unwrap().to_be_bytes());
+            connect.extend(wish.fourccs.iter().flat_map(|fourcc| amf_string(fourcc)));
+        }
         connect.extend([0, 0, 9]);
         publisher.message(3, 20, 0, 0, &connect);
         publisher.wait_said("NetConnection.Connect.Success");
         let mut create = amf_command("createStream", 2.0);
         create.push(5);
         publisher.message(3, 20, 0, 0, &create);
-        let mut publish = amf_command("publish", 3.0);
+        publisher.wait_answer(2.0);
+        let mut publish = amf_command(wish.command, 3.0);
         publish.push(5);
         publish.extend(amf_string(key));
         publish.extend(amf_string("live"));
@@ -98,6 +117,29 @@ impl Publisher {
             }
             Err(self.printable())
         });
+    }
+
+    /// Waits for the answer to a call, and takes no byte behind it.
+    #[track_caller]
+    fn wait_answer(&mut self, transaction: f64) {
+        let mut result = amf_command("_result", transaction);
+        result.extend([5, 0]);
+        result.extend(f64::from(STREAM).to_be_bytes());
+        while !self.received.ends_with(&result) {
+            let mut byte = [0];
+            self.socket.read_exact(&mut byte).unwrap();
+            self.received.push(byte[0]);
+        }
+    }
+
+    /// Reads what the server says next.
+    pub(crate) fn read_exact(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        self.socket.read_exact(bytes)
+    }
+
+    /// How long a read may wait.
+    pub(crate) fn set_patience(&self, patience: Duration) {
+        self.socket.set_read_timeout(Some(patience)).unwrap();
     }
 
     /// Whether the server closes the connection within a moment.
@@ -155,6 +197,27 @@ impl Publisher {
         };
         self.received.iter().map(printable).collect()
     }
+}
+
+/// What a connection asks for.
+pub(crate) struct Wish<'a> {
+    /// `publish` or `play`.
+    pub(crate) command: &'a str,
+    /// Codecs of Enhanced RTMP that it says it can receive.
+    pub(crate) fourccs: &'a [&'a str],
+    /// Bytes that the system may take for it.
+    pub(crate) window: Option<usize>,
+}
+
+fn open(server: SocketAddr, window: Option<usize>) -> TcpStream {
+    let domain = socket2::Domain::for_address(server);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
+    if let Some(bytes) = window {
+        // Before the connection is made: the window is agreed then.
+        socket.set_recv_buffer_size(bytes).unwrap();
+    }
+    socket.connect(&server.into()).unwrap();
+    socket.into()
 }
 
 fn amf_command(name: &str, transaction: f64) -> Vec<u8> {

@@ -12,19 +12,23 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
     // Assembly knows every room but the command line above it.
     (
         "relay",
-        "auth clock config endpoint http ingest net registry ring sender session shard stats \
+        "auth clock config endpoint http ingest net play registry ring sender session shard stats \
          stream subscription",
     ),
     // It gathers each room's own `Config`.
     (
         "config",
-        "auth clock endpoint http ingest net registry sender session shard stream",
+        "auth clock endpoint http ingest net play registry sender session shard stream",
     ),
     (
         "shard",
-        "auth clock endpoint ingest net registry sender session stats stream",
+        "auth clock endpoint ingest net play registry sender session stats stream",
     ),
-    ("ingest", "auth clock net registry ring shard stats stream"),
+    (
+        "ingest",
+        "auth clock net play registry ring shard stats stream",
+    ),
+    ("play", "auth clock net registry ring shard stats stream"),
     ("endpoint", "auth clock net registry sender session stats"),
     (
         "session",

@@ -17,16 +17,8 @@ pub(super) enum Codec {
 impl Codec {
     /// From a codec string of RFC 6381; `None` for one that FLV does not carry.
     pub(super) fn from_string(codec: &str) -> Option<Self> {
-        let family = codec.split('.').next().unwrap_or_default();
-        match family {
-            "avc1" | "avc3" => Some(Self::Video(VideoCodec::Avc)),
-            "hvc1" | "hev1" => Some(Self::Video(VideoCodec::Hevc)),
-            "av01" => Some(Self::Video(VideoCodec::Av1)),
-            "vp09" => Some(Self::Video(VideoCodec::Vp9)),
-            "mp4a" => Some(Self::Audio(AudioCodec::Aac)),
-            "opus" | "Opus" => Some(Self::Audio(AudioCodec::Opus)),
-            _ => None,
-        }
+        let video = VideoCodec::from_codec_string(codec).map(Self::Video);
+        video.or_else(|| AudioCodec::from_codec_string(codec).map(Self::Audio))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Whose waiting it is when an object goes out late: the shard's, the viewer's, or nobody's.
 
 /// Tells the time that an object waited for the shard from the time that it waited for the viewer.
-#[derive(Debug)]
-pub(super) struct Arrears {
+#[derive(Clone, Debug)]
+pub struct Arrears {
     joined_us: u64,
     /// Since when the viewer's stream has taken less than there is.
     held_since_us: Option<u64>,
@@ -10,7 +10,7 @@ pub(super) struct Arrears {
 
 impl Arrears {
     /// A viewer who joins at `joined_us`.
-    pub(super) fn new(joined_us: u64) -> Self {
+    pub fn new(joined_us: u64) -> Self {
         Self {
             joined_us,
             held_since_us: None,
@@ -18,12 +18,12 @@ impl Arrears {
     }
 
     /// The stream takes no more.
-    pub(super) fn on_blocked(&mut self, now_us: u64) {
+    pub fn on_blocked(&mut self, now_us: u64) {
         self.held_since_us.get_or_insert(now_us);
     }
 
     /// Everything that there is was written.
-    pub(super) fn on_caught_up(&mut self) {
+    pub fn on_caught_up(&mut self) {
         self.held_since_us = None;
     }
 
@@ -32,7 +32,7 @@ impl Arrears {
     /// One that became complete while the stream was held up would have been taken up at once:
     /// from there on it waits for the viewer. `None` for one that was complete before the viewer
     /// came: its wait says nothing about the relay.
-    pub(super) fn taken_us(&self, complete_us: u64, now_us: u64) -> Option<u64> {
+    pub fn taken_us(&self, complete_us: u64, now_us: u64) -> Option<u64> {
         if complete_us < self.joined_us {
             return None;
         }

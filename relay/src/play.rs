@@ -1,0 +1,302 @@
+//! An RTMP player: a stream on one side, the player's socket on the other.
+//!
+//! The player is served from the same rings as the viewers over QUIC. Headers are the player's
+//! own, payloads are the shared ones, and both are handed to the system in one vectored write.
+//! [`cursor`] decides what is next; [`feed`] has the mirrors that all players of a shard share.
+//!
+//! A play of a stream that nobody publishes waits a while, as players are often opened first;
+//! what has no publisher by then is refused by name, so that a program can say so and try again.
+
+mod batch;
+mod cursor;
+mod description;
+mod feed;
+mod muxer;
+mod sender;
+mod viewing;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tracing::info;
+use weir_protocol::moqt::Namespace;
+use weir_protocol::rtmp::server::{self, Event, PlayRefusal, PlayRequest, Refusal, RefusalCode};
+
+use crate::shard::{Context, Phase};
+use crate::stream::Stream;
+use crate::{clock, net};
+use feed::Feed;
+pub use feed::Feeds;
+use sender::Sender;
+use viewing::Viewing;
+
+/// Limits of players.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// How long a play waits for its publisher.
+    pub wait_limit: Duration,
+    /// How far a player may be behind before it is taken to the newest key frame, in microseconds.
+    pub behind_limit_us: u64,
+    /// How long a player may take nothing of what waits for it.
+    pub stall_limit: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            // As long as OBS waits before it tries again.
+            wait_limit: Duration::from_secs(10),
+            behind_limit_us: 2_000_000,
+            // A player that is paused without a word, or a link that is gone.
+            stall_limit: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why a player's connection ended before the player ended it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlayError {
+    #[error(transparent)]
+    Session(#[from] server::Error),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error("the player took nothing for {0:?}")]
+    Stalled(Duration),
+}
+
+/// How a play is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The peer closed its connection.
+    Left,
+    /// The peer was told why; the connection is to be closed when it has read it.
+    Told,
+    /// The peer ended its play and may ask for another one.
+    Stopped,
+}
+
+/// A connection that plays.
+#[derive(Debug)]
+pub(crate) struct Peer<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) socket: &'a TcpStream,
+    pub(crate) session: &'a mut server::Session,
+    pub(crate) addr: SocketAddr,
+}
+
+/// What a player said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    Pause(bool),
+    Over(Over),
+}
+
+/// Serves one play of `namespace`.
+pub(crate) async fn serve(
+    mut peer: Peer<'_>,
+    request: &PlayRequest,
+    namespace: &Namespace,
+) -> Result<Over, PlayError> {
+    let asked_us = clock::now_us();
+    let shared = &peer.context.shared;
+    net::tune_player(peer.socket)?;
+    let Ok(_place) = Arc::clone(&shared.sessions).try_acquire_owned() else {
+        let refused = &shared.sessions_refused;
+        refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let reason = "this relay serves its limit of viewers".to_owned();
+        return peer.refuse(request, PlayRefusal::Failed(reason)).await;
+    };
+    let deadline = Instant::now() + shared.play.wait_limit;
+    let feed = {
+        let appearance = appearance(peer.context, namespace);
+        match peer.until(deadline, appearance).await? {
+            Waited::Until(feed) => feed,
+            Waited::Heard(over) => return Ok(over),
+            Waited::InVain => {
+                let limit = shared.play.wait_limit;
+                let reason = format!("nobody published {namespace} within {limit:?}");
+                return peer.refuse(request, PlayRefusal::NotFound(reason)).await;
+            }
+        }
+    };
+    let description = feed.mirror.lock().description().cloned();
+    let connect = peer.session.connect().cloned().unwrap_or_default();
+    if let Some(reason) = description.and_then(|description| description.refusal(&connect)) {
+        return peer.refuse(request, PlayRefusal::Failed(reason)).await;
+    }
+    let addr = peer.addr;
+    info!(%addr, stream = %namespace, program = connect.flash_ver, "playing");
+    peer.session.accept_play(request.stream_id);
+    let viewing = Viewing::begin(
+        &feed,
+        peer.context.shard,
+        addr,
+        &connect.flash_ver,
+        asked_us,
+    );
+    let result = Sender::new(peer, request.stream_id, connect, feed, viewing)
+        .run()
+        .await;
+    match &result {
+        Ok(_) => info!(%addr, stream = %namespace, "player left"),
+        Err(error) => info!(%addr, stream = %namespace, %error, "player lost"),
+    }
+    result
+}
+
+/// Waits until the stream is there and says what it carries.
+async fn appearance(context: &Context, namespace: &Namespace) -> Arc<Feed> {
+    let registry = &context.shared.registry;
+    let mut names = registry.changes();
+    loop {
+        names.mark_unchanged();
+        // Followed before it is looked at, so that no name is missed.
+        let stream: Option<Arc<Stream>> = registry.stream(namespace);
+        let feed = stream.map(|stream| context.feeds.join(&stream));
+        let described = async {
+            let Some(feed) = feed else {
+                return std::future::pending().await;
+            };
+            let mut changes = feed.changes();
+            while feed.mirror.lock().description().is_none() {
+                // The sender is in the feed, which is here.
+                let _ = changes.changed().await;
+            }
+            feed
+        };
+        tokio::select! {
+            feed = described => return feed,
+            changed = names.changed() => {
+                if changed.is_err() {
+                    // The relay is gone, and everything with it.
+                    return std::future::pending().await;
+                }
+            }
+        }
+    }
+}
+
+/// Waits until the relay drains, or is gone.
+async fn drained(phase: &mut watch::Receiver<Phase>) {
+    // An error would mean that the relay is gone, which is the same news.
+    let _ = phase.wait_for(|phase| *phase != Phase::Running).await;
+}
+
+/// What came of waiting.
+enum Waited<T> {
+    Until(T),
+    Heard(Over),
+    InVain,
+}
+
+impl Peer<'_> {
+    /// Waits for `future`, listening to the peer meanwhile.
+    async fn until<T>(
+        &mut self,
+        deadline: Instant,
+        future: impl Future<Output = T>,
+    ) -> Result<Waited<T>, PlayError> {
+        tokio::pin!(future);
+        let mut phase = self.context.shared.phase.clone();
+        loop {
+            tokio::select! {
+                done = timeout_at(deadline, &mut future) => {
+                    return Ok(done.map_or(Waited::InVain, Waited::Until));
+                }
+                () = drained(&mut phase) => return Ok(Waited::InVain),
+                readable = self.socket.readable() => {
+                    readable?;
+                    let heard = self.listen()?;
+                    self.flush().await?;
+                    if let Some(Heard::Over(over)) = heard {
+                        return Ok(Waited::Heard(over));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads what the peer has sent, once. The answers wait in the session.
+    fn listen(&mut self) -> Result<Option<Heard>, PlayError> {
+        let mut buffer = [0; READ_BYTES];
+        let bytes = match self.socket.try_read(&mut buffer) {
+            Ok(0) => return Ok(Some(Heard::Over(Over::Left))),
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let taken = self.session.handle_input(&buffer[..bytes], clock::now_us());
+        let mut heard = None;
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::Stop { .. } => heard = Some(Heard::Over(Over::Stopped)),
+                Event::Closed => heard = Some(Heard::Over(Over::Told)),
+                Event::Pause { stream_id, paused } => {
+                    self.session.notify_pause(stream_id, paused);
+                    heard = heard.or(Some(Heard::Pause(paused)));
+                }
+                Event::Publish(request) => self.session.refuse_publish(
+                    request.stream_id,
+                    &Refusal {
+                        code: RefusalCode::Rejected,
+                        description: ONE_USE.to_owned(),
+                    },
+                ),
+                Event::Play(request) => {
+                    let refusal = PlayRefusal::Failed(ONE_USE.to_owned());
+                    self.session.refuse_play(request.stream_id, &refusal);
+                }
+                // A player has nothing to publish.
+                Event::Connected(_)
+                | Event::Metadata { .. }
+                | Event::BadMetadata { .. }
+                | Event::Video(_)
+                | Event::Audio(_)
+                | Event::Unpublish { .. } => {}
+            }
+        }
+        taken?;
+        Ok(heard)
+    }
+
+    async fn refuse(
+        mut self,
+        request: &PlayRequest,
+        refusal: PlayRefusal,
+    ) -> Result<Over, PlayError> {
+        info!(addr = %self.addr, app = request.app, ?refusal, "refused a player");
+        self.session.refuse_play(request.stream_id, &refusal);
+        self.flush().await?;
+        Ok(Over::Told)
+    }
+
+    /// Writes the session's answers. Not while a message of the stream is half written.
+    async fn flush(&mut self) -> Result<(), PlayError> {
+        while let Some(output) = self.session.poll_output() {
+            let limit = self.context.shared.play.stall_limit;
+            let deadline = Instant::now() + limit;
+            let mut left = &output[..];
+            while !left.is_empty() {
+                match self.socket.try_write(left) {
+                    Ok(bytes) => left = left.get(bytes..).unwrap_or_default(),
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                        let writable = timeout_at(deadline, self.socket.writable()).await;
+                        writable.map_err(|_| PlayError::Stalled(limit))??;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a connection that plays is not given a second task.
+const ONE_USE: &str = "this connection plays a stream: use another one for this";
+
+/// Read at a time: players send acknowledgements and little else.
+const READ_BYTES: usize = 4096;
