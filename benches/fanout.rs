@@ -90,7 +90,8 @@ impl Pump {
                 group: next,
                 object: 0,
             },
-            end_group: None,
+            end: None,
+            waits_at_end: false,
             forward: true,
             behind_limit_us: 2_000_000,
         };

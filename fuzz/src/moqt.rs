@@ -15,8 +15,8 @@ use weir_protocol::moqt::properties::{Properties, TrackProperties};
 use weir_protocol::moqt::subgroup::{SubgroupEvent, SubgroupReader, put_object_header};
 use weir_protocol::moqt::{GroupOrder, Message, StreamRole, Version};
 
-/// The draft and the place in the stream that the first byte says.
-fn place(byte: u8) -> (Version, StreamRole) {
+/// The place in the stream that the first byte says.
+fn place(byte: u8) -> StreamRole {
     const KINDS: [RequestKind; 7] = [
         RequestKind::Subscribe,
         RequestKind::Publish,
@@ -26,27 +26,28 @@ fn place(byte: u8) -> (Version, StreamRole) {
         RequestKind::SubscribeNamespace,
         RequestKind::SubscribeTracks,
     ];
-    let version = match byte & 1 {
-        0 => Version::Draft18,
-        _ => Version::Draft19,
-    };
     let kind = KINDS[usize::from(byte >> 4) % KINDS.len()];
-    let role = match (byte >> 1) % 5 {
+    match (byte >> 1) % 5 {
         0 => StreamRole::Control,
         1 => StreamRole::Opening,
         2 => StreamRole::Requester(kind),
         3 => StreamRole::Answer(kind),
         _ => StreamRole::Responder(kind),
-    };
-    (version, role)
+    }
 }
 
-/// What is read can be written, and is then read as the same. The first byte is the place.
+/// What is read can be written, and is then read as the same, in every draft. The first byte is
+/// the place.
 pub fn moqt_message(data: &[u8]) {
     let Some((&byte, data)) = data.split_first() else {
         return;
     };
-    let (version, role) = place(byte);
+    for version in Version::ALL {
+        messages(version, place(byte), data);
+    }
+}
+
+fn messages(version: Version, role: StreamRole, data: &[u8]) {
     let mut input = BytesMut::from(data);
     while let Ok(Some(message)) = Message::decode(version, role, &mut input) {
         if let Message::SubscribeOk(ok) = &message {

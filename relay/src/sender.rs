@@ -79,8 +79,8 @@ pub struct Update {
     pub forward: bool,
     /// Where to go on; none to go on where it is.
     pub restart: Option<Location>,
-    /// The last group to send, inclusive.
-    pub end_group: Option<u64>,
+    /// The last object to send, inclusive.
+    pub end: Option<Location>,
     /// The subscriber's priority.
     pub subscriber_priority: u8,
 }

@@ -6,6 +6,7 @@
 
 mod control;
 mod fetch;
+mod fill;
 mod namespaces;
 mod request;
 mod subscribe;

@@ -30,8 +30,11 @@ use crate::ring::{Entry, Mirror};
 pub struct Options {
     /// The first object to send.
     pub start: Location,
-    /// The last group to send, inclusive; without it the subscription ends with the track.
-    pub end_group: Option<u64>,
+    /// The last object to send, inclusive; without it the subscription ends with the track.
+    pub end: Option<Location>,
+    /// Whether a subscription whose range is over waits for another one instead of ending, as in
+    /// drafts since 20.
+    pub waits_at_end: bool,
     /// Whether objects are sent at all (MoQT's FORWARD).
     pub forward: bool,
     /// How far in microseconds the next object to send may be behind the newest one before the
@@ -63,7 +66,7 @@ pub enum Action {
 pub enum End {
     /// The track ended.
     Track,
-    /// The last group that the viewer asked for was sent.
+    /// The last object that the viewer asked for was sent.
     Range,
 }
 
@@ -94,8 +97,8 @@ impl Subscription {
 
     /// Whether an object is one that the viewer is to get.
     pub fn wants(&self, group: u64, object: u64) -> bool {
-        Location { group, object } >= self.floor
-            && self.options.end_group.is_none_or(|end| group <= end)
+        let location = Location { group, object };
+        location >= self.floor && self.options.end.is_none_or(|end| location <= end)
     }
 
     /// What to do, given what the reader sees of the track.
@@ -129,7 +132,7 @@ impl Subscription {
             position += 1;
         }
         self.position = Some(position);
-        if self.is_range_over(mirror) {
+        if !self.options.waits_at_end && self.is_range_over(mirror) {
             return Action::End(End::Range);
         }
         match mirror.is_ended() {
@@ -140,7 +143,7 @@ impl Subscription {
 
     /// Whether no object can come any more that is within the range.
     fn is_range_over(&self, mirror: &Mirror) -> bool {
-        let Some(end) = self.options.end_group else {
+        let Some(end) = self.options.end.map(|end| end.group) else {
             return false;
         };
         let mut wanted = mirror.groups().iter().rev();
@@ -169,7 +172,7 @@ impl Subscription {
     fn too_far(&self, mirror: &Mirror, id: u64, complete_us: u64) -> Option<u64> {
         let newest = mirror.groups().back()?;
         let behind_us = newest.newest_us().saturating_sub(complete_us);
-        let in_range = self.options.end_group.is_none_or(|end| newest.id <= end);
+        let in_range = self.options.end.is_none_or(|end| newest.id <= end.group);
         (newest.id > id && in_range && behind_us > self.options.behind_limit_us)
             .then_some(newest.id)
     }
@@ -200,12 +203,12 @@ impl Subscription {
 
     /// Applies a REQUEST_UPDATE: forwarding switched, or another start or end. A pause or another
     /// start gives up what is open, whose streams the caller resets.
-    pub fn update(&mut self, forward: bool, restart: Option<Location>, end_group: Option<u64>) {
+    pub fn update(&mut self, forward: bool, restart: Option<Location>, end: Option<Location>) {
         if let Some(start) = restart {
             self.floor = start;
             self.position = None;
         }
         self.options.forward = forward;
-        self.options.end_group = end_group;
+        self.options.end = end;
     }
 }

@@ -11,7 +11,7 @@ use support::{
     wait_for,
 };
 use weir_protocol::catalog::msf::Catalog;
-use weir_protocol::moqt::message::{FetchKind, Subscribe, SubscribeNamespace};
+use weir_protocol::moqt::message::{Subscribe, SubscribeNamespace};
 use weir_protocol::moqt::{
     Filter, Location, Message, Namespace, Params, RequestErrorCode, Version,
 };
@@ -200,8 +200,15 @@ fn whoever_subscribes_to_a_catalog_gets_it_early_or_late_with_any_filter() {
             assert_eq!(object.location, largest, "LARGEST_OBJECT is true");
             let catalog = Catalog::parse(&object.payload).unwrap();
             assert_eq!(catalog.tracks.len(), 2, "the newest catalog");
-            let fetch = late.fetch(joining(request_id), Params::default());
-            assert_eq!(late.wait_fetched(&fetch).objects.last(), Some(object));
+            let track = track_of(&name, "catalog");
+            let newest = late.fetch_range(&track, largest, largest, Params::default());
+            assert_eq!(late.wait_fetched(&newest).objects.first(), Some(object));
+            let (mut join, fetch) = late.subscribe_and_join(track);
+            if version > Version::Draft18 {
+                join.subscribed();
+                let joined = late.wait_fetched(fetch.as_ref().unwrap_or(&join));
+                assert_eq!(joined.objects.last(), Some(object));
+            }
         }
         drop(push);
     }
@@ -217,11 +224,4 @@ fn filters() -> [Option<Filter>; 4] {
             end: None,
         }),
     ]
-}
-
-fn joining(joining_request_id: u64) -> FetchKind {
-    FetchKind::RelativeJoining {
-        joining_request_id,
-        groups: 0,
-    }
 }

@@ -131,7 +131,7 @@ codes! {
         PrefixOverlap = 0x30, "prefix overlap";
         /// Too many tracks below the prefix.
         NamespaceTooLarge = 0x31, "namespace too large";
-        /// A joining FETCH of a request that is not a subscription.
+        /// A joining FETCH of a request that is not a subscription (until draft 19).
         InvalidJoiningRequestId = 0x32, "invalid joining request id";
         /// A mandatory track property that is not understood.
         UnsupportedExtension = 0x33, "unsupported extension";
@@ -153,7 +153,7 @@ codes! {
         Unauthorized = 0x1, "unauthorized";
         /// The track is over.
         TrackEnded = 0x2, "track ended";
-        /// The end of the filter's range is reached.
+        /// The end of the filter's range is reached (until draft 19).
         SubscriptionEnded = 0x3, "subscription ended";
         /// The session is draining.
         GoingAway = 0x4, "going away";

@@ -67,6 +67,8 @@ pub enum RangeKind {
     NonExistent,
     /// Whether its objects exist is not known, as of a relay that no longer has them.
     Unknown,
+    /// Its objects did not turn up in the time that FILL_TIMEOUT gave (draft 20).
+    TimedOut,
 }
 
 impl RangeKind {
@@ -74,6 +76,7 @@ impl RangeKind {
         match self {
             Self::NonExistent => 0x8c,
             Self::Unknown => 0x10c,
+            Self::TimedOut => 0x20c,
         }
     }
 
@@ -81,6 +84,7 @@ impl RangeKind {
         match flags {
             0x8c => Some(Self::NonExistent),
             0x10c => Some(Self::Unknown),
+            0x20c => Some(Self::TimedOut),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use bytes::BufMut;
 
 use super::Version;
-use crate::wire::{Incomplete, Reader, put_vi64};
+use crate::wire::{Incomplete, Reader, put_prefixed, put_vi64};
 
 /// A position in a track. Orders by group, then by object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,7 +64,7 @@ impl GroupOrder {
 /// Which objects a subscription wants, in a form that holds for every draft.
 ///
 /// Drafts 18 and 19 say `Relative(0)` as "next group start", `NextObject` as "largest object" and
-/// `Unfiltered` by leaving the parameter out; draft 20 can say all of them.
+/// `Unfiltered` by leaving the parameter out; drafts since 20 can say all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Filter {
     /// Every object that is published from now on.
@@ -74,14 +74,18 @@ pub enum Filter {
     NextObject,
     /// From the start of a group counted from the largest one: 0 is the next group, 1 the current.
     Relative(u64),
-    /// From `start` to the end of group `end`, or without end.
+    /// From `start` to `end`, or without end.
     Absolute {
         /// The first object.
         start: Location,
-        /// The last group, inclusive.
-        end: Option<u64>,
+        /// The last one, inclusive. [`LAST_OBJECT`] is the whole of its group, which is all that
+        /// drafts before 20 can say.
+        end: Option<Location>,
     },
 }
+
+/// The largest object id there can be: as the end of a range, the end of its group.
+pub const LAST_OBJECT: u64 = u64::MAX;
 
 /// Why a filter cannot be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -130,21 +134,53 @@ impl Filter {
         }
     }
 
-    /// The last group that passes, if there is an end.
-    pub fn end_group(self) -> Option<u64> {
+    /// The last location that passes, if there is an end.
+    pub fn end(self) -> Option<Location> {
         match self {
             Self::Absolute { end, .. } => end,
             Self::Unfiltered | Self::NextObject | Self::Relative(_) => None,
         }
     }
 
-    /// Writes the value of the filter parameter, without its length. Draft 20 and later have
-    /// other forms: they are branches on `version` here and in [`Self::decode`].
+    /// Writes the filter as a parameter's value, in the form of the draft.
     pub fn encode(self, version: Version, out: &mut impl BufMut) -> Result<(), FilterError> {
+        if let Self::Absolute { start, end } = self
+            && end.is_some_and(|end| end < start)
+        {
+            return Err(FilterError::EndBeforeStart);
+        }
+        let mut value = Vec::new();
+        match version {
+            Version::Draft18 | Version::Draft19 => self.encode_tagged(version, &mut value)?,
+            Version::Draft20 | Version::Draft21 => self.encode_counted(&mut value),
+            Version::Draft22 => {
+                self.encode_typed(out);
+                return Ok(());
+            }
+        }
+        put_prefixed(out, &value);
+        Ok(())
+    }
+
+    /// Reads a parameter's value in the form of the draft.
+    pub fn decode(version: Version, reader: &mut Reader<'_>) -> Result<Self, FilterError> {
+        let decode = match version {
+            Version::Draft18 | Version::Draft19 => Self::decode_tagged,
+            Version::Draft20 | Version::Draft21 => Self::decode_counted,
+            Version::Draft22 => return Self::decode_typed(reader),
+        };
+        let mut value = Reader::new(reader.prefixed()?);
+        let filter = decode(&mut value)?;
+        match value.is_empty() {
+            true => Ok(filter),
+            false => Err(FilterError::Trailing),
+        }
+    }
+
+    /// Drafts 18 and 19: a type, then what it needs. A range ends with a group.
+    fn encode_tagged(self, version: Version, out: &mut Vec<u8>) -> Result<(), FilterError> {
         match self {
-            Self::Unfiltered => return Err(FilterError::NotInDraft(version)),
             Self::Relative(0) => put_vi64(out, 1),
-            Self::Relative(_) => return Err(FilterError::NotInDraft(version)),
             Self::NextObject => put_vi64(out, 2),
             Self::Absolute { start, end: None } => {
                 put_vi64(out, 3);
@@ -153,119 +189,143 @@ impl Filter {
             Self::Absolute {
                 start,
                 end: Some(end),
-            } => {
-                let delta = end.checked_sub(start.group);
-                let delta = delta.ok_or(FilterError::EndBeforeStart)?;
+            } if end.object == LAST_OBJECT => {
                 put_vi64(out, 4);
                 start.encode(out);
-                put_vi64(out, delta);
+                put_vi64(out, end.group - start.group);
+            }
+            Self::Unfiltered | Self::Relative(_) | Self::Absolute { .. } => {
+                return Err(FilterError::NotInDraft(version));
             }
         }
         Ok(())
     }
 
-    /// Reads the value of the filter parameter, which must end where the filter does.
-    pub fn decode(_version: Version, value: &[u8]) -> Result<Self, FilterError> {
-        let mut reader = Reader::new(value);
-        let filter = match reader.vi64()? {
-            1 => Self::Relative(0),
-            2 => Self::NextObject,
-            3 => Self::Absolute {
-                start: Location::decode(&mut reader)?,
-                end: None,
-            },
-            4 => {
-                let start = Location::decode(&mut reader)?;
-                let end = start.group.checked_add(reader.vi64()?);
-                Self::Absolute {
-                    start,
-                    end: Some(end.ok_or(FilterError::EndOverflow)?),
-                }
+    fn decode_tagged(reader: &mut Reader<'_>) -> Result<Self, FilterError> {
+        match reader.vi64()? {
+            1 => Ok(Self::Relative(0)),
+            2 => Ok(Self::NextObject),
+            3 => Self::decode_absolute(reader, Ends::Never),
+            4 => Self::decode_absolute(reader, Ends::WithGroup),
+            other => Err(FilterError::UnknownType(other)),
+        }
+    }
+
+    /// Drafts 20 and 21: up to four numbers, whose count says what they mean.
+    fn encode_counted(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Unfiltered => {}
+            Self::Relative(groups) => put_vi64(out, groups),
+            Self::NextObject => Location::default().encode(out),
+            // Two zeros are the next object; the draft has this for the same as no filter.
+            Self::Absolute { start, end: None } if start == Location::default() => {}
+            Self::Absolute { start, end } => encode_absolute(out, start, end),
+        }
+    }
+
+    fn decode_counted(reader: &mut Reader<'_>) -> Result<Self, FilterError> {
+        if reader.is_empty() {
+            return Ok(Self::Unfiltered);
+        }
+        let group = reader.vi64()?;
+        if reader.is_empty() {
+            return Ok(Self::Relative(group));
+        }
+        let start = Location::new(group, reader.vi64()?);
+        if reader.is_empty() {
+            return Ok(match start == Location::default() {
+                true => Self::NextObject,
+                false => Self::Absolute { start, end: None },
+            });
+        }
+        let mut end = decode_end(reader, start)?;
+        if !reader.is_empty() {
+            end.object = reader.vi64()?;
+        }
+        Self::absolute(start, Some(end))
+    }
+
+    /// Draft 22: a type, then what it needs, and no length around it.
+    fn encode_typed(self, out: &mut impl BufMut) {
+        match self {
+            Self::Unfiltered => put_vi64(out, 0),
+            Self::Relative(groups) => {
+                put_vi64(out, 1);
+                put_vi64(out, groups);
             }
-            other => return Err(FilterError::UnknownType(other)),
-        };
-        match reader.is_empty() {
-            true => Ok(filter),
-            false => Err(FilterError::Trailing),
+            Self::Absolute { start, end } => {
+                put_vi64(
+                    out,
+                    match end {
+                        None => 2,
+                        Some(end) if end.object == LAST_OBJECT => 3,
+                        Some(_) => 4,
+                    },
+                );
+                encode_absolute(out, start, end);
+            }
+            Self::NextObject => put_vi64(out, 5),
+        }
+    }
+
+    fn decode_typed(reader: &mut Reader<'_>) -> Result<Self, FilterError> {
+        match reader.vi64()? {
+            0 => Ok(Self::Unfiltered),
+            1 => Ok(Self::Relative(reader.vi64()?)),
+            2 => Self::decode_absolute(reader, Ends::Never),
+            3 => Self::decode_absolute(reader, Ends::WithGroup),
+            4 => Self::decode_absolute(reader, Ends::WithObject),
+            5 => Ok(Self::NextObject),
+            other => Err(FilterError::UnknownType(other)),
+        }
+    }
+
+    fn decode_absolute(reader: &mut Reader<'_>, ends: Ends) -> Result<Self, FilterError> {
+        let start = Location::decode(reader)?;
+        if ends == Ends::Never {
+            return Ok(Self::Absolute { start, end: None });
+        }
+        let mut end = decode_end(reader, start)?;
+        if ends == Ends::WithObject {
+            end.object = reader.vi64()?;
+        }
+        Self::absolute(start, Some(end))
+    }
+
+    fn absolute(start: Location, end: Option<Location>) -> Result<Self, FilterError> {
+        match end.is_some_and(|end| end < start) {
+            true => Err(FilterError::EndBeforeStart),
+            false => Ok(Self::Absolute { start, end }),
+        }
+    }
+}
+
+/// What a range on the wire ends with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Never,
+    WithGroup,
+    WithObject,
+}
+
+/// The group that a range ends with, written as its distance from the first one.
+fn decode_end(reader: &mut Reader<'_>, start: Location) -> Result<Location, FilterError> {
+    let group = start.group.checked_add(reader.vi64()?);
+    Ok(Location {
+        group: group.ok_or(FilterError::EndOverflow)?,
+        object: LAST_OBJECT,
+    })
+}
+
+fn encode_absolute(out: &mut impl BufMut, start: Location, end: Option<Location>) {
+    start.encode(out);
+    if let Some(end) = end {
+        put_vi64(out, end.group - start.group);
+        if end.object != LAST_OBJECT {
+            put_vi64(out, end.object);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn filters_start_where_the_draft_says() {
-        let largest = Some(Location::new(7, 3));
-        assert_eq!(Filter::NextObject.start(largest), Location::new(7, 4));
-        assert_eq!(Filter::Unfiltered.start(largest), Location::new(7, 4));
-        assert_eq!(Filter::Relative(0).start(largest), Location::new(8, 0));
-        assert_eq!(Filter::Relative(1).start(largest), Location::new(7, 0));
-        assert_eq!(Filter::Relative(99).start(largest), Location::new(0, 0));
-        assert_eq!(Filter::NextObject.start(None), Location::new(0, 0));
-        let start = Location::new(2, 1);
-        let range = Filter::Absolute {
-            start,
-            end: Some(4),
-        };
-        assert_eq!(range.start(largest), start);
-        assert_eq!(range.end_group(), Some(4));
-    }
-
-    #[test]
-    fn filters_round_trip_in_every_draft() {
-        let start = Location::new(300, 2);
-        let filters = [
-            Filter::NextObject,
-            Filter::Relative(0),
-            Filter::Absolute { start, end: None },
-            Filter::Absolute {
-                start,
-                end: Some(300),
-            },
-            Filter::Absolute {
-                start,
-                end: Some(u64::MAX),
-            },
-        ];
-        for version in Version::ALL {
-            for filter in filters {
-                let mut out = Vec::new();
-                filter.encode(version, &mut out).unwrap();
-                assert_eq!(Filter::decode(version, &out), Ok(filter));
-                for cut in 0..out.len() {
-                    let cut = Filter::decode(version, &out[..cut]);
-                    assert_eq!(cut, Err(FilterError::Incomplete));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn what_a_draft_cannot_say_is_an_error() {
-        let v = Version::Draft19;
-        let out = &mut Vec::new();
-        let not_in_draft = Err(FilterError::NotInDraft(v));
-        assert_eq!(Filter::Relative(1).encode(v, out), not_in_draft);
-        assert_eq!(Filter::Unfiltered.encode(v, out), not_in_draft);
-        let start = Location::new(2, 0);
-        let backwards = Filter::Absolute {
-            start,
-            end: Some(1),
-        };
-        assert_eq!(backwards.encode(v, out), Err(FilterError::EndBeforeStart));
-        assert!(out.is_empty());
-        assert_eq!(Filter::decode(v, &[5]), Err(FilterError::UnknownType(5)));
-        assert_eq!(Filter::decode(v, &[2, 0]), Err(FilterError::Trailing));
-        let mut overflow = vec![4, 1, 0];
-        overflow.extend([0xff; 9]);
-        assert_eq!(Filter::decode(v, &overflow), Err(FilterError::EndOverflow));
-    }
-
-    #[test]
-    fn locations_order_by_group_first() {
-        assert!(Location::new(1, 9) < Location::new(2, 0));
-        assert!(Location::new(2, 0) < Location::new(2, 1));
-    }
-}
+mod tests;

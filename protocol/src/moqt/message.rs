@@ -22,13 +22,13 @@ use super::properties::PropertyError;
 use super::token::TokenError;
 use crate::wire::{Incomplete, Reader, put_vi64};
 
-pub use fetch::{Fetch, FetchKind, FetchOk};
+pub use fetch::{Fetch, FetchKind, FetchOk, exclusive_end, inclusive_end};
 pub use goaway::{Goaway, URI_LEN_MAX};
 pub use namespace::{
     NamespaceAdded, NamespaceDone, PublishNamespace, PublishSkipped, SubscribeNamespace,
     SubscribeTracks,
 };
-pub use publish::{Publish, PublishDone};
+pub use publish::{Publish, PublishDone, PublishStateNotify};
 pub use reply::{REASON_LEN_MAX, Redirect, RequestError, RequestOk, RequestUpdate};
 pub use role::{RequestKind, StreamRole};
 pub use setup::{SETUP_TOKENS_MAX, Setup};
@@ -202,6 +202,9 @@ pub enum EncodeError {
     /// A field that only another draft has, or a field of this draft that is missing.
     #[error("GOAWAY's request id belongs on the control stream of draft 18 and only there")]
     GoawayRequestId,
+    /// A FETCH in a form that the draft does not have.
+    #[error("{0} has no FETCH of this form")]
+    FetchNotInDraft(Version),
     /// A redirect with another code than REDIRECT, or the code without a redirect.
     #[error("a redirect and the code REDIRECT come together or not at all")]
     RedirectMismatch,
@@ -296,6 +299,8 @@ messages! {
     FetchOk(FetchOk) = 0x18, "FETCH_OK";
     /// Offers a track.
     Publish(Publish) = 0x1d, "PUBLISH";
+    /// Says what has changed about a subscription (draft 20).
+    PublishStateNotify(PublishStateNotify) = 0x22, "PUBLISH_STATE_NOTIFY";
     /// Asks for the namespaces below a prefix.
     SubscribeNamespace(SubscribeNamespace) = 0x50, "SUBSCRIBE_NAMESPACE";
     /// Asks for the tracks below a prefix.
@@ -313,7 +318,7 @@ impl Message {
         out: &mut BytesMut,
     ) -> Result<(), EncodeError> {
         let message = self.name();
-        if !on.allows(self.type_id()) {
+        if !on.allows(version, self.type_id()) {
             return Err(EncodeError::Misplaced { message, on });
         }
         let mut body = BytesMut::new();
@@ -339,8 +344,9 @@ impl Message {
         let Ok(id) = reader.vi64() else {
             return Ok(None);
         };
-        let message = name_of(id).ok_or(DecodeError::UnknownType(id))?;
-        if !on.allows(id) {
+        let known = name_of(id).filter(|_| is_in(version, id));
+        let message = known.ok_or(DecodeError::UnknownType(id))?;
+        if !on.allows(version, id) {
             return Err(DecodeError::Misplaced { message, on });
         }
         let Ok(body) = reader.u16().and_then(|len| reader.bytes(len.into())) else {
@@ -374,6 +380,7 @@ impl Message {
             | Self::RequestOk(_)
             | Self::Namespace(_)
             | Self::PublishDone(_)
+            | Self::PublishStateNotify(_)
             | Self::NamespaceDone(_)
             | Self::PublishSkipped(_)
             | Self::Goaway(_)
@@ -386,6 +393,11 @@ impl Message {
     pub fn request_kind(&self) -> Option<RequestKind> {
         RequestKind::opened_by(self.type_id())
     }
+}
+
+/// Whether the draft has a message of that type.
+fn is_in(version: Version, id: u64) -> bool {
+    id != role::PUBLISH_STATE_NOTIFY || version >= Version::Draft20
 }
 
 impl From<Incomplete> for DecodeError {

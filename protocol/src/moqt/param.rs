@@ -42,6 +42,8 @@ pub mod id {
     pub const FILTER: u64 = 0x21;
     /// [`Params::group_order`](super::Params::group_order).
     pub const GROUP_ORDER: u64 = 0x22;
+    /// [`Params::fill`](super::Params::fill).
+    pub const FILL_PARAMETERS: u64 = 0x23;
     /// The first kind of [`RangeFilter`](super::RangeFilter): subgroup ids.
     pub const SUBGROUP_FILTER: u64 = 0x25;
     /// The last kind of [`RangeFilter`](super::RangeFilter): track properties.
@@ -50,6 +52,8 @@ pub mod id {
     pub const NEW_GROUP_REQUEST: u64 = 0x32;
     /// [`Params::namespace_prefix`](super::Params::namespace_prefix).
     pub const TRACK_NAMESPACE_PREFIX: u64 = 0x34;
+    /// [`Params::include_properties`](super::Params::include_properties).
+    pub const INCLUDE_PROPERTIES: u64 = 0x35;
 }
 
 /// The parameters of one message. What is `None` or empty is not in the message.
@@ -77,12 +81,18 @@ pub struct Params {
     pub filter: Option<Filter>,
     /// The order of groups; absent is the track's preference, for FETCH ascending.
     pub group_order: Option<GroupOrder>,
+    /// Asks for objects of the past beside the subscription, on a FETCH stream with its request
+    /// id (draft 20). Within are the filter, the priority, the order and the time for it; without
+    /// a filter it is the subscription's.
+    pub fill: Option<Box<Self>>,
     /// Filters over ids and properties (draft 19).
     pub range_filters: Vec<RangeFilter>,
     /// Asks for a new group: the largest group known plus one, or 0.
     pub new_group_request: Option<u64>,
     /// The new prefix of a namespace or tracks subscription.
     pub namespace_prefix: Option<Namespace>,
+    /// Whether the answer is to carry the track's properties (draft 20); absent is yes.
+    pub include_properties: Option<bool>,
 }
 
 /// A range filter of draft 19, unread: a peer may send one only after MAX_FILTER_RANGES of ours,
@@ -109,6 +119,9 @@ pub enum ParamError {
         /// The message.
         scope: Scope,
     },
+    /// Bytes after the last one within a parameter that holds others.
+    #[error("bytes follow the last parameter within {0:#x}")]
+    Trailing(u64),
     /// A parameter that may come once and came twice.
     #[error("parameter {0:#x} is repeated")]
     Duplicate(u64),
@@ -134,10 +147,23 @@ pub enum ParamError {
     Token(#[from] TokenError),
     /// A filter that cannot be read or written.
     #[error(transparent)]
-    Filter(#[from] FilterError),
+    Filter(FilterError),
     /// A namespace prefix that is none.
     #[error(transparent)]
     Name(#[from] NameError),
+}
+
+impl From<FilterError> for ParamError {
+    fn from(error: FilterError) -> Self {
+        match error {
+            FilterError::Incomplete => Self::Incomplete,
+            error @ (FilterError::UnknownType(_)
+            | FilterError::EndOverflow
+            | FilterError::EndBeforeStart
+            | FilterError::NotInDraft(_)
+            | FilterError::Trailing) => Self::Filter(error),
+        }
+    }
 }
 
 impl From<Incomplete> for ParamError {

@@ -9,17 +9,32 @@ pub enum Version {
     Draft18,
     /// draft-ietf-moq-transport-19.
     Draft19,
+    /// draft-ietf-moq-transport-20.
+    Draft20,
+    /// draft-ietf-moq-transport-21, on the wire the same as 20.
+    Draft21,
+    /// draft-ietf-moq-transport-22.
+    Draft22,
 }
 
 impl Version {
     /// Every draft that is spoken, newest first: the order of preference in negotiation.
-    pub const ALL: [Self; 2] = [Self::Draft19, Self::Draft18];
+    pub const ALL: [Self; 5] = [
+        Self::Draft22,
+        Self::Draft21,
+        Self::Draft20,
+        Self::Draft19,
+        Self::Draft18,
+    ];
 
     /// The ALPN of raw QUIC, which is also the WebTransport subprotocol.
     pub fn alpn(self) -> &'static str {
         match self {
             Self::Draft18 => "moqt-18",
             Self::Draft19 => "moqt-19",
+            Self::Draft20 => "moqt-20",
+            Self::Draft21 => "moqt-21",
+            Self::Draft22 => "moqt-22",
         }
     }
 
@@ -33,7 +48,23 @@ impl Version {
         match self {
             Self::Draft18 => 18,
             Self::Draft19 => 19,
+            Self::Draft20 => 20,
+            Self::Draft21 => 21,
+            Self::Draft22 => 22,
         }
+    }
+
+    /// The draft of that number.
+    pub fn from_number(number: u64) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|version| version.number() == number)
+    }
+
+    /// Whether a subscriber asks for the past with its subscription, by FILL_PARAMETERS, and FETCH
+    /// has a filter: since draft 20. Before, it sends a joining FETCH.
+    pub fn has_fill(self) -> bool {
+        self >= Self::Draft20
     }
 }
 
@@ -53,6 +84,7 @@ mod tests {
             assert_eq!(Version::from_alpn(version.alpn()), Some(version));
             assert_eq!(version.alpn(), format!("moqt-{}", version.number()));
             assert_eq!(version.to_string(), version.alpn());
+            assert_eq!(Version::from_number(version.number()), Some(version));
         }
         assert_eq!(Version::from_alpn("moqt-17"), None);
         assert_eq!(Version::from_alpn("moq-00"), None);

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use weir_protocol::moqt::Version;
 
 use crate::endpoint::Verifier;
 use client::{Client, Media};
@@ -34,6 +35,9 @@ pub struct PullArgs {
     /// Wait this long for the stream to be published: 500ms, 10s, 5m
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
     wait: Duration,
+    /// Speak this draft of MoQT only, 18 to 22; else the newest that the relay has
+    #[arg(long, value_name = "NUMBER", value_parser = draft)]
+    draft: Option<Version>,
     /// Accept any certificate
     #[arg(long, conflicts_with = "cert_sha256")]
     insecure: bool,
@@ -62,7 +66,10 @@ pub fn run(args: &PullArgs) -> anyhow::Result<ExitCode> {
         .build()
         .context("no runtime")?;
     runtime.block_on(async {
-        let mut client = Client::connect(&target, verifier).await?;
+        let drafts = args
+            .draft
+            .map_or_else(|| Version::ALL.to_vec(), |draft| vec![draft]);
+        let mut client = Client::connect(&target, verifier, &drafts).await?;
         let media = client.play(&target, args.wait).await?;
         let output: Box<dyn Write> = match &args.output {
             Some(path) => {
@@ -134,6 +141,18 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(advice.to_owned()),
     };
     Ok(Duration::from_millis(number.saturating_mul(ms)))
+}
+
+fn draft(text: &str) -> Result<Version, String> {
+    let number = text.trim_start_matches("moqt-").parse().ok();
+    number.and_then(Version::from_number).ok_or_else(|| {
+        let known: Vec<_> = Version::ALL
+            .iter()
+            .rev()
+            .map(|v| v.number().to_string())
+            .collect();
+        format!("not a draft that we speak; these are {}", known.join(", "))
+    })
 }
 
 fn sha256(text: &str) -> Result<String, String> {

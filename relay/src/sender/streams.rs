@@ -93,8 +93,15 @@ pub(super) fn reset(stream: Option<SendStream>, code: u64) {
     }
 }
 
-/// The header of a subgroup's stream that begins with the object `first`.
-pub(super) fn header(alias: u64, group: u64, subgroup: &Subgroup, first: &Object) -> Bytes {
+/// The header of a subgroup's stream that begins with the object `first`, and ends with its last
+/// one if `whole`.
+pub(super) fn header(
+    alias: u64,
+    group: u64,
+    subgroup: &Subgroup,
+    first: &Object,
+    whole: bool,
+) -> Bytes {
     let options = &subgroup.options;
     let header = SubgroupHeader {
         alias,
@@ -105,7 +112,7 @@ pub(super) fn header(alias: u64, group: u64, subgroup: &Subgroup, first: &Object
         },
         priority: options.priority,
         properties: true,
-        end_of_group: options.end_of_group,
+        end_of_group: options.end_of_group && whole,
         first_object: options.first_object && first.id == subgroup.first,
     };
     let mut bytes = BytesMut::with_capacity(SubgroupHeader::LEN_MAX);

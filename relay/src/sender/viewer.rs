@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::oneshot;
 use web_transport_quinn::{SendStream, Session, SessionError, WriteError};
+use weir_protocol::moqt::location::LAST_OBJECT;
 use weir_protocol::moqt::{GroupOrder, StreamResetCode, Version};
 
 use super::chunks::Batch;
@@ -145,10 +146,10 @@ impl Viewer {
         let Update {
             forward,
             restart,
-            end_group,
+            end,
             subscriber_priority,
         } = update;
-        self.subscription.update(forward, restart, end_group);
+        self.subscription.update(forward, restart, end);
         self.subscriber_priority = subscriber_priority;
     }
 
@@ -308,8 +309,10 @@ impl Viewer {
             position += 1;
             let prefix = match open.previous {
                 None => {
-                    self.batch
-                        .push(header(self.alias, group, &open.subgroup, object));
+                    // A range that ends within the group does not say where the group ends.
+                    let whole = self.subscription.wants(group, LAST_OBJECT);
+                    let header = header(self.alias, group, &open.subgroup, object, whole);
+                    self.batch.push(header);
                     (object.id > 0).then_some(object.id)
                 }
                 Some(previous) => object.id.checked_sub(previous + 1).filter(|gap| *gap > 0),

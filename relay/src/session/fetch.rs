@@ -8,9 +8,12 @@ use tokio::time::{Duration, sleep, timeout};
 use tracing::warn;
 use web_transport_quinn::{SendStream, WriteError};
 use weir_protocol::moqt::fetch::{FetchHeader, FetchObjectWriter, FetchOrderError, RangeKind};
-use weir_protocol::moqt::message::{Fetch, FetchKind, FetchOk, RequestError, RequestOk};
+use weir_protocol::moqt::location::LAST_OBJECT;
+use weir_protocol::moqt::message::{
+    Fetch, FetchKind, FetchOk, RequestError, RequestOk, exclusive_end, inclusive_end,
+};
 use weir_protocol::moqt::{
-    GroupOrder, Location, Message, Params, RequestErrorCode, SessionError, StreamResetCode,
+    Filter, GroupOrder, Location, Message, Params, RequestErrorCode, SessionError, StreamResetCode,
     StreamRole, Version,
 };
 
@@ -24,13 +27,13 @@ use crate::sender::{Join, stream_priority};
 use crate::stream::{Stream, Track};
 
 /// What is to be fetched: both ends inclusive.
-struct Plan {
-    stream: Arc<Stream>,
-    track: Arc<Track>,
-    start: Location,
-    end: Location,
-    subscriber_priority: u8,
-    join: Option<Arc<Join>>,
+pub(super) struct Plan {
+    pub(super) stream: Arc<Stream>,
+    pub(super) track: Arc<Track>,
+    pub(super) start: Location,
+    pub(super) end: Location,
+    pub(super) subscriber_priority: u8,
+    pub(super) join: Option<Arc<Join>>,
 }
 
 pub(super) async fn serve(mut request: Request, message: Fetch) -> Result<(), Close> {
@@ -47,9 +50,9 @@ pub(super) async fn serve(mut request: Request, message: Fetch) -> Result<(), Cl
     }
     let answer = FetchOk {
         end_of_track: plan.track.ring.is_ended() && Some(plan.end) == plan.track.ring.largest(),
-        end: exclusive(plan.end),
+        end: exclusive_end(plan.end),
         params: Params::default(),
-        properties: properties(&plan.track)?,
+        properties: properties(&plan.track, &message.params)?,
     };
     request.answer(answer).await?;
     let Ok(mut stream) = session.connection.open_uni().await else {
@@ -119,11 +122,7 @@ async fn plan(session: &Session, message: &Fetch) -> Result<Plan, RequestError> 
             let (stream, track) = find(session, track)?;
             let largest = track.ring.largest();
             let largest = largest.ok_or_else(|| range("nothing has been published"))?;
-            // On the wire the end is exclusive, and object 0 means the whole group.
-            let end = Location {
-                object: end.object.checked_sub(1).unwrap_or(LAST_OBJECT),
-                ..*end
-            };
+            let end = inclusive_end(*end);
             if *start > largest || *start > end {
                 return Err(range(
                     "the range begins after its end or after the newest object",
@@ -132,6 +131,26 @@ async fn plan(session: &Session, message: &Fetch) -> Result<Plan, RequestError> 
             Ok(Plan {
                 start: *start,
                 end: end.min(largest),
+                subscriber_priority: DEFAULT_PRIORITY,
+                join: None,
+                stream,
+                track,
+            })
+        }
+        FetchKind::Filtered { track } => {
+            let (stream, track) = find(session, track)?;
+            if !message.params.range_filters.is_empty() {
+                let reason = "this relay does not filter by ranges (MAX_FILTER_RANGES is 0)";
+                return Err(RequestError::new(RequestErrorCode::InvalidFilter, reason));
+            }
+            let largest = track.ring.largest();
+            let largest = largest.ok_or_else(|| range("nothing has been published"))?;
+            let wanted = past(message.params.filter.unwrap_or_default(), largest);
+            let (start, end) =
+                wanted.ok_or_else(|| range("the range begins after the newest object"))?;
+            Ok(Plan {
+                start,
+                end,
                 subscriber_priority: DEFAULT_PRIORITY,
                 join: None,
                 stream,
@@ -155,12 +174,16 @@ async fn plan(session: &Session, message: &Fetch) -> Result<Plan, RequestError> 
     }
 }
 
-/// An inclusive end in the form of the wire.
-fn exclusive(end: Location) -> Location {
-    Location {
-        object: end.object.checked_add(1).unwrap_or(0),
-        ..end
-    }
+/// What a filter lets pass of what is there up to `largest`, both ends inclusive.
+pub(super) fn past(filter: Filter, largest: Location) -> Option<(Location, Location)> {
+    let start = match filter {
+        Filter::Unfiltered => Location::default(),
+        Filter::NextObject | Filter::Relative(_) | Filter::Absolute { .. } => {
+            filter.start(Some(largest))
+        }
+    };
+    let end = filter.end().map_or(largest, |end| end.min(largest));
+    (start <= end).then_some((start, end))
 }
 
 fn joining(joined: Granted, first: impl Fn(Location) -> u64) -> Result<Plan, RequestError> {
@@ -215,8 +238,8 @@ fn range(reason: &str) -> RequestError {
     RequestError::new(RequestErrorCode::InvalidRange, reason)
 }
 
-/// Writes the objects of a FETCH.
-struct Writer<'a> {
+/// Writes the objects of a FETCH or a fill.
+pub(super) struct Writer<'a> {
     session: &'a Session,
     plan: &'a Plan,
     objects: FetchObjectWriter,
@@ -226,7 +249,12 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(session: &'a Session, plan: &'a Plan, request_id: u64, order: GroupOrder) -> Self {
+    pub(super) fn new(
+        session: &'a Session,
+        plan: &'a Plan,
+        request_id: u64,
+        order: GroupOrder,
+    ) -> Self {
         Self {
             session,
             plan,
@@ -237,7 +265,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    async fn write(
+    pub(super) async fn write(
         &mut self,
         stream: &mut SendStream,
         groups: &[Group],
@@ -317,7 +345,7 @@ fn out_of_order(error: FetchOrderError) -> WriteError {
 }
 
 /// How long a FETCH may take: what it still has to send stays in memory beyond the ring's budget.
-const FETCH_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const FETCH_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a FETCH waits for a SUBSCRIBE that its peer sent before it: one lost packet.
 const REORDER_PATIENCE: Duration = Duration::from_secs(1);
@@ -327,6 +355,3 @@ const OBJECTS_PER_WRITE: usize = 16;
 
 /// Flags, ids, priority and lengths of an object's header.
 const FETCH_HEADER_BYTES: usize = 32;
-
-/// The largest object id there can be: the end of a range of whole groups.
-const LAST_OBJECT: u64 = u64::MAX;

@@ -120,7 +120,7 @@ async fn track_status(mut request: Request, message: TrackStatus) -> Result<(), 
             largest: track.ring.largest(),
             ..Params::default()
         },
-        properties: properties(&track)?,
+        properties: properties(&track, &message.params)?,
     };
     request.answer(answer).await?;
     request.finish().await;
@@ -143,8 +143,11 @@ pub(super) fn find(
     Ok((stream, track))
 }
 
-/// The properties of a track as a message carries them.
-pub(super) fn properties(track: &Track) -> Result<Properties, Close> {
+/// The properties of a track as the answer to a request with `params` carries them.
+pub(super) fn properties(track: &Track, params: &Params) -> Result<Properties, Close> {
+    if params.include_properties == Some(false) {
+        return Ok(Properties::default());
+    }
     Properties::new(track.properties.clone())
         .map_err(|error| Close::new(SessionError::Internal, error.to_string()))
 }

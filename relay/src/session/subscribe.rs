@@ -13,6 +13,8 @@ use weir_protocol::moqt::{
 };
 
 use super::control::MessageError;
+use super::fetch::Plan;
+use super::fill::{Filled, Fills};
 use super::request::{Request, find, properties};
 use super::viewer::Watching;
 use super::{Close, Session};
@@ -84,7 +86,20 @@ impl Drop for Registered {
 struct Wish {
     forward: bool,
     subscriber_priority: u8,
-    end_group: Option<u64>,
+    filter: Filter,
+}
+
+impl Wish {
+    fn options(&self, session: &Session, start: Location) -> Options {
+        Options {
+            start,
+            end: self.filter.end(),
+            // Since draft 20 there is no code that says that the range is over.
+            waits_at_end: session.version >= Version::Draft20,
+            forward: self.forward,
+            behind_limit_us: session.config().behind_limit_us,
+        }
+    }
 }
 
 pub(super) async fn serve(mut request: Request, message: Subscribe) -> Result<(), Close> {
@@ -106,7 +121,7 @@ pub(super) async fn serve(mut request: Request, message: Subscribe) -> Result<()
     let wish = Wish {
         forward: params.forward.unwrap_or(true),
         subscriber_priority: params.subscriber_priority.unwrap_or(DEFAULT_PRIORITY),
-        end_group: filter.end_group(),
+        filter,
     };
     let join = track.first_frame.then(|| Arc::new(Join::new(asked_us)));
     registered.set(Joinable::Granted(Granted {
@@ -123,42 +138,47 @@ pub(super) async fn serve(mut request: Request, message: Subscribe) -> Result<()
             largest,
             ..Params::default()
         },
-        properties: properties(&track)?,
+        properties: properties(&track, params)?,
     };
     request.answer(answer).await?;
     let watching = Watching::begin(&session, &stream, &track);
     let options = ViewerOptions {
         connection: Arc::clone(&session.connection),
         version: session.version,
-        subscription: Options {
-            start,
-            end_group: wish.end_group,
-            forward: wish.forward,
-            behind_limit_us: session.config().behind_limit_us,
-        },
+        subscription: wish.options(&session, start),
         subscriber_priority: wish.subscriber_priority,
         group_order: params.group_order.unwrap_or(GroupOrder::Ascending),
         counters: Arc::clone(watching.counters()),
-        join,
+        join: join.clone(),
     };
     let (handle, done) = session.context.fanout.subscribe(&stream, &track, options);
-    let subscription = Subscribed {
+    let mut subscription = Subscribed {
         request,
+        stream,
         track,
         wish,
         handle,
         registered,
+        join,
+        fills: Fills::default(),
     };
+    if let Some(fill) = &params.fill {
+        // The first one of a subscription is within the limit.
+        let _ = subscription.fill(fill, largest);
+    }
     subscription.run(done).await
 }
 
 /// A subscription that was granted.
 struct Subscribed {
     request: Request,
+    stream: Arc<Stream>,
     track: Arc<Track>,
     wish: Wish,
     handle: Handle,
     registered: Registered,
+    join: Option<Arc<Join>>,
+    fills: Fills,
 }
 
 impl Subscribed {
@@ -175,7 +195,10 @@ impl Subscribed {
                 // Unsubscribed: the handle's end stops the sending.
                 _ = self.request.stream.stopped() => return Ok(()),
                 message = self.request.reader.next(role), if listening => match message {
-                    Ok(Some(Message::RequestUpdate(update))) => self.update(&update).await?,
+                    Ok(Some(Message::RequestUpdate(update))) => match self.update(&update).await? {
+                        Ok(()) => {}
+                        Err(refusal) => return self.fail(refusal).await,
+                    },
                     Ok(Some(other)) => {
                         let reason = format!("{} on a subscription", other.name());
                         return Err(Close::new(SessionError::ProtocolViolation, reason));
@@ -190,7 +213,28 @@ impl Subscribed {
         }
     }
 
-    async fn update(&mut self, update: &RequestUpdate) -> Result<(), Close> {
+    /// Begins to send objects of the past, up to `largest`.
+    fn fill(&mut self, params: &Params, largest: Option<Location>) -> Result<(), RequestError> {
+        let whole = Plan {
+            stream: Arc::clone(&self.stream),
+            track: Arc::clone(&self.track),
+            start: Location::default(),
+            end: Location::default(),
+            subscriber_priority: self.wish.subscriber_priority,
+            join: self.join.clone(),
+        };
+        let filled = Filled {
+            session: Arc::clone(&self.request.session),
+            request_id: self.registered.request_id,
+            filter: self.wish.filter,
+            largest,
+            plan: whole,
+        };
+        self.fills.begin(filled, params)
+    }
+
+    /// Applies an update and answers it; the inner error is why it cannot be applied.
+    async fn update(&mut self, update: &RequestUpdate) -> Result<Result<(), RequestError>, Close> {
         self.request.session.ids.lock().accept(update.request_id)?;
         let params = &update.params;
         let resumes = !self.wish.forward && params.forward == Some(true);
@@ -202,15 +246,13 @@ impl Subscribed {
         };
         let restart = match restart.transpose() {
             Ok(restart) => restart,
-            Err(refusal) => return self.request.respond(refusal).await,
+            Err(refusal) => return Ok(Err(refusal)),
         };
         let wish = &mut self.wish;
         wish.forward = params.forward.unwrap_or(wish.forward);
         let priority = params.subscriber_priority;
         wish.subscriber_priority = priority.unwrap_or(wish.subscriber_priority);
-        if let Some(filter) = params.filter {
-            wish.end_group = filter.end_group();
-        }
+        wish.filter = params.filter.unwrap_or(wish.filter);
         self.registered.update(|granted| {
             granted.forward = wish.forward;
             if resumes {
@@ -220,7 +262,7 @@ impl Subscribed {
         self.handle.update(Update {
             forward: wish.forward,
             restart,
-            end_group: wish.end_group,
+            end: wish.filter.end(),
             subscriber_priority: wish.subscriber_priority,
         });
         let answer = RequestOk {
@@ -230,17 +272,39 @@ impl Subscribed {
             },
             ..RequestOk::default()
         };
-        self.request.respond(answer).await
+        let filled = params.fill.as_deref().map(|fill| self.fill(fill, largest));
+        if let Some(Err(refusal)) = filled {
+            return Ok(Err(refusal));
+        }
+        self.request.respond(answer).await.map(Ok)
+    }
+
+    /// An update that cannot be applied ends the subscription (draft 19, "REQUEST_UPDATE").
+    async fn fail(mut self, refusal: RequestError) -> Result<(), Close> {
+        let reason = refusal.reason.clone();
+        self.request.respond(refusal).await?;
+        let message = PublishDone {
+            code: PublishDoneCode::UpdateFailed,
+            stream_count: None,
+            reason,
+        };
+        self.request.respond(message).await?;
+        self.request.finish().await;
+        Ok(())
     }
 
     async fn end(mut self, done: Done) -> Result<(), Close> {
         let (code, reason) = match done.end {
             End::Track => (PublishDoneCode::TrackEnded, "the track ended"),
-            End::Range => (PublishDoneCode::SubscriptionEnded, "the end group was sent"),
+            End::Range => (PublishDoneCode::SubscriptionEnded, "the range was sent"),
+        };
+        let filled = tokio::select! {
+            filled = self.fills.finish() => filled,
+            _ = self.request.stream.stopped() => return Ok(()),
         };
         let message = PublishDone {
             code,
-            stream_count: Some(done.streams),
+            stream_count: Some(done.streams + filled),
             reason: reason.to_owned(),
         };
         self.request.respond(message).await?;
@@ -337,8 +401,8 @@ fn start(
     filter: Filter,
     largest: Option<Location>,
 ) -> Result<Location, RequestError> {
-    let over = |end: u64| largest.is_some_and(|largest| end < largest.group);
-    if filter.end_group().is_some_and(over) {
+    let over = |end: Location| largest.is_some_and(|largest| end.group < largest.group);
+    if filter.end().is_some_and(over) {
         let reason = "the range is in the past: FETCH it";
         return Err(RequestError::new(RequestErrorCode::InvalidRange, reason));
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weir_protocol::moqt::Location;
+use weir_protocol::moqt::location::LAST_OBJECT;
 
 use super::{Action, End, Options, Subscription};
 use crate::ring::{Entry, Limits, Object, Reader, Ring, SubgroupOptions, Wake, Writer};
@@ -58,9 +59,18 @@ struct Viewer {
 
 impl Viewer {
     fn new(start: Location) -> Self {
+        Self::with(start, false)
+    }
+
+    fn waiting_at_end(start: Location) -> Self {
+        Self::with(start, true)
+    }
+
+    fn with(start: Location, waits_at_end: bool) -> Self {
         let subscription = Subscription::new(Options {
             start,
-            end_group: None,
+            end: None,
+            waits_at_end,
             forward: true,
             behind_limit_us: SECOND,
         });
@@ -229,13 +239,51 @@ fn ended_track_is_sent_to_its_last_object_and_then_ends() {
 }
 
 #[test]
-fn subscription_with_an_end_group_ends_after_it() {
+fn subscription_to_a_range_ends_after_it() {
     let mut track = Track::new();
     let mut viewer = Viewer::new(at(0, 0));
-    viewer.subscription.update(true, None, Some(0));
+    viewer
+        .subscription
+        .update(true, None, Some(at(0, LAST_OBJECT)));
     track.publish(30);
     assert_eq!(viewer.turn(&track, 99), Action::End(End::Range));
     assert_eq!(viewer.received.len(), 20);
+}
+
+#[test]
+fn range_that_ends_within_a_group_gives_the_objects_up_to_there() {
+    let mut track = Track::new();
+    let mut viewer = Viewer::new(at(0, 0));
+    viewer.subscription.update(true, None, Some(at(1, 4)));
+    track.publish(20);
+    assert_eq!(viewer.turn(&track, 99), Action::Wait);
+    track.publish(10);
+    assert_eq!(viewer.turn(&track, 99), Action::Wait, "the group goes on");
+    track.publish(11);
+    assert_eq!(viewer.turn(&track, 99), Action::End(End::Range));
+    assert_eq!(viewer.received.last(), Some(&at(1, 4)));
+    assert_eq!(viewer.received.len(), 25);
+}
+
+#[test]
+fn subscription_that_waits_at_its_end_goes_on_with_another_range() {
+    let mut track = Track::new();
+    let mut viewer = Viewer::waiting_at_end(at(0, 0));
+    viewer
+        .subscription
+        .update(true, None, Some(at(0, LAST_OBJECT)));
+    track.publish(30);
+    assert_eq!(viewer.turn(&track, 99), Action::Wait);
+    assert_eq!(viewer.received.len(), 20);
+    viewer
+        .subscription
+        .update(true, Some(at(1, 0)), Some(at(1, 9)));
+    assert_eq!(viewer.turn(&track, 99), Action::Wait);
+    assert_eq!(viewer.received.last(), Some(&at(1, 9)));
+    assert_eq!(viewer.received.len(), 30);
+    track.ring.end();
+    track.publish(0);
+    assert_eq!(viewer.turn(&track, 99), Action::End(End::Track));
 }
 
 #[test]

@@ -11,9 +11,11 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use weir_protocol::moqt::message::{
     Fetch, FetchKind, FetchOk, RequestError, RequestUpdate, Setup, Subscribe, SubscribeOk,
+    exclusive_end,
 };
 use weir_protocol::moqt::{
-    FullTrackName, GroupOrder, Message, Namespace, Params, RequestKind, StreamRole, Version,
+    Filter, FullTrackName, GroupOrder, Location, Message, Namespace, Params, RequestKind,
+    StreamRole, Version,
 };
 
 use super::process::wait_for;
@@ -173,6 +175,60 @@ impl MoqtClient {
             kind,
             params,
         })
+    }
+
+    /// Asks for what is between two locations, both inclusive, in the words of the draft.
+    #[track_caller]
+    pub(crate) fn fetch_range(
+        &mut self,
+        track: &FullTrackName,
+        start: Location,
+        end: Location,
+        mut params: Params,
+    ) -> Asked {
+        let track = track.clone();
+        let kind = match self.version.has_fill() {
+            true => {
+                let end = Some(end);
+                params.filter = Some(Filter::Absolute { start, end });
+                FetchKind::Filtered { track }
+            }
+            false => FetchKind::Standalone {
+                track,
+                start,
+                end: exclusive_end(end),
+            },
+        };
+        self.fetch(kind, params)
+    }
+
+    /// Subscribes to what comes next, and asks for what came before in the newest group in the
+    /// words of the draft: with the subscription itself since draft 20.
+    #[track_caller]
+    pub(crate) fn subscribe_and_join(&mut self, track: FullTrackName) -> (Asked, Option<Asked>) {
+        let request_id = self.fresh_id();
+        let fill = Params {
+            filter: Some(Filter::Relative(1)),
+            ..Params::default()
+        };
+        let params = Params {
+            filter: Some(Filter::NextObject),
+            fill: self.version.has_fill().then(|| Box::new(fill)),
+            ..Params::default()
+        };
+        let subscribe = self.ask(Subscribe {
+            request_id,
+            track,
+            params,
+        });
+        let fetch = (!self.version.has_fill()).then(|| {
+            let kind = FetchKind::RelativeJoining {
+                joining_request_id: request_id,
+                groups: 0,
+            };
+            self.fetch(kind, Params::default())
+        });
+        (subscribe, fetch)
     }
 
     /// Writes to the control stream.

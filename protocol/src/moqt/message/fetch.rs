@@ -17,11 +17,12 @@ pub struct Fetch {
     pub request_id: u64,
     /// Which objects.
     pub kind: FetchKind,
-    /// Priority, order and tokens.
+    /// Priority, order and tokens; since draft 20 the filter.
     pub params: Params,
 }
 
-/// Which objects a FETCH asks for.
+/// Which objects a FETCH asks for. Drafts 18 and 19 have the first three forms, drafts since 20
+/// the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchKind {
     /// A range of a track.
@@ -48,6 +49,11 @@ pub enum FetchKind {
         /// The first group.
         group: u64,
     },
+    /// What the filter among the parameters lets pass; without one, all there is.
+    Filtered {
+        /// The track.
+        track: FullTrackName,
+    },
 }
 
 /// Grants a fetch.
@@ -55,7 +61,8 @@ pub enum FetchKind {
 pub struct FetchOk {
     /// Whether `end` is the end of the track.
     pub end_of_track: bool,
-    /// The end of what will be sent, in the form of [`FetchKind::Standalone`]'s.
+    /// The end of what will be sent, in the form of [`FetchKind::Standalone`]'s. On the wire it is
+    /// the last object itself since draft 20.
     pub end: Location,
     /// None is defined in these drafts.
     pub params: Params,
@@ -66,7 +73,12 @@ pub struct FetchOk {
 impl Body for Fetch {
     fn encode(&self, cx: Context, out: &mut BytesMut) -> Result<(), EncodeError> {
         put_vi64(out, self.request_id);
+        let filtered = matches!(self.kind, FetchKind::Filtered { .. });
+        if filtered != cx.version.has_fill() {
+            return Err(EncodeError::FetchNotInDraft(cx.version));
+        }
         match &self.kind {
+            FetchKind::Filtered { track } => track.encode(out),
             FetchKind::Standalone { track, start, end } => {
                 put_vi64(out, 1);
                 track.encode(out);
@@ -96,31 +108,61 @@ impl Body for Fetch {
     fn decode(cx: Context, body: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             request_id: body.vi64()?,
-            kind: match body.vi64()? {
-                1 => FetchKind::Standalone {
-                    track: FullTrackName::decode(body)?,
-                    start: Location::decode(body)?,
-                    end: Location::decode(body)?,
-                },
-                2 => FetchKind::RelativeJoining {
-                    joining_request_id: body.vi64()?,
-                    groups: body.vi64()?,
-                },
-                3 => FetchKind::AbsoluteJoining {
-                    joining_request_id: body.vi64()?,
-                    group: body.vi64()?,
-                },
-                other => return Err(DecodeError::UnknownFetchType(other)),
-            },
+            kind: FetchKind::decode(cx, body)?,
             params: Params::decode(cx.version, Scope::Fetch, body)?,
         })
+    }
+}
+
+impl FetchKind {
+    fn decode(cx: Context, body: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        if cx.version.has_fill() {
+            let track = FullTrackName::decode(body)?;
+            return Ok(Self::Filtered { track });
+        }
+        Ok(match body.vi64()? {
+            1 => Self::Standalone {
+                track: FullTrackName::decode(body)?,
+                start: Location::decode(body)?,
+                end: Location::decode(body)?,
+            },
+            2 => Self::RelativeJoining {
+                joining_request_id: body.vi64()?,
+                groups: body.vi64()?,
+            },
+            3 => Self::AbsoluteJoining {
+                joining_request_id: body.vi64()?,
+                group: body.vi64()?,
+            },
+            other => return Err(DecodeError::UnknownFetchType(other)),
+        })
+    }
+}
+
+/// The last location of a range in the form that drafts before 20 have for it: object 0 is the
+/// whole group, any other number is one more than the last object's id.
+pub fn exclusive_end(last: Location) -> Location {
+    Location {
+        object: last.object.wrapping_add(1),
+        ..last
+    }
+}
+
+/// The reverse of [`exclusive_end`]: the whole group is [`LAST_OBJECT`](crate::moqt::location).
+pub fn inclusive_end(end: Location) -> Location {
+    Location {
+        object: end.object.wrapping_sub(1),
+        ..end
     }
 }
 
 impl Body for FetchOk {
     fn encode(&self, cx: Context, out: &mut BytesMut) -> Result<(), EncodeError> {
         out.put_u8(self.end_of_track.into());
-        self.end.encode(out);
+        match cx.version.has_fill() {
+            true => inclusive_end(self.end).encode(out),
+            false => self.end.encode(out),
+        }
         self.params.encode(cx.version, Scope::FetchOk, out)?;
         out.put_slice(self.properties.as_bytes());
         Ok(())
@@ -133,7 +175,10 @@ impl Body for FetchOk {
                 1 => true,
                 other => return Err(DecodeError::BadEndOfTrack(other)),
             },
-            end: Location::decode(body)?,
+            end: match cx.version.has_fill() {
+                true => exclusive_end(Location::decode(body)?),
+                false => Location::decode(body)?,
+            },
             params: Params::decode(cx.version, Scope::FetchOk, body)?,
             properties: rest_properties(body)?,
         })

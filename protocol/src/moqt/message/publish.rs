@@ -5,13 +5,15 @@ use bytes::{BufMut, BytesMut};
 use super::reply::{decode_reason, encode_reason};
 use super::subscribe::rest_properties;
 use super::{Body, Context, DecodeError, EncodeError};
+use crate::moqt::Version;
 use crate::moqt::error::PublishDoneCode;
 use crate::moqt::name::FullTrackName;
 use crate::moqt::param::{Params, Scope};
 use crate::moqt::properties::Properties;
 use crate::wire::{Reader, put_vi64};
 
-/// How drafts 18 and 19 write an unknown number of streams; draft 20 uses the largest number.
+/// How drafts 18 and 19 write an unknown number of streams; since draft 20 it is the largest
+/// number.
 const STREAM_COUNT_UNKNOWN: u64 = (1 << 62) - 1;
 
 /// Offers a track to a subscriber who has not asked for it.
@@ -41,6 +43,25 @@ pub struct PublishDone {
     pub reason: String,
 }
 
+/// Says what has changed about a subscription without the subscriber's doing; to know, not to
+/// answer. The drafts have it since 20.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishStateNotify {
+    /// The largest object, and what has changed.
+    pub params: Params,
+}
+
+impl Body for PublishStateNotify {
+    fn encode(&self, cx: Context, out: &mut BytesMut) -> Result<(), EncodeError> {
+        Ok(self.params.encode(cx.version, Scope::StateNotify, out)?)
+    }
+
+    fn decode(cx: Context, body: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let params = Params::decode(cx.version, Scope::StateNotify, body)?;
+        Ok(Self { params })
+    }
+}
+
 impl Body for Publish {
     fn encode(&self, cx: Context, out: &mut BytesMut) -> Result<(), EncodeError> {
         put_vi64(out, self.request_id);
@@ -63,9 +84,13 @@ impl Body for Publish {
 }
 
 impl Body for PublishDone {
-    fn encode(&self, _: Context, out: &mut BytesMut) -> Result<(), EncodeError> {
+    fn encode(&self, cx: Context, out: &mut BytesMut) -> Result<(), EncodeError> {
+        let unknown = match cx.version >= Version::Draft20 {
+            true => u64::MAX,
+            false => STREAM_COUNT_UNKNOWN,
+        };
         put_vi64(out, self.code.code());
-        put_vi64(out, self.stream_count.unwrap_or(STREAM_COUNT_UNKNOWN));
+        put_vi64(out, self.stream_count.unwrap_or(unknown));
         encode_reason(&self.reason, out)
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::is_in;
+use crate::moqt::Version;
 use crate::moqt::param::Scope;
 
 /// What a request stream was opened for.
@@ -74,24 +76,34 @@ const NAMESPACE_DONE: u64 = 0x0e;
 const PUBLISH_SKIPPED: u64 = 0x0f;
 const GOAWAY: u64 = 0x10;
 const FETCH_OK: u64 = 0x18;
+pub(super) const PUBLISH_STATE_NOTIFY: u64 = 0x22;
 const SETUP: u64 = 0x2f00;
 
 impl StreamRole {
     /// Whether a message of type `id` may stand here.
-    pub(super) fn allows(self, id: u64) -> bool {
+    pub(super) fn allows(self, version: Version, id: u64) -> bool {
         use RequestKind as Kind;
         let among: &[u64] = match self {
             Self::Control => return matches!(id, SETUP | GOAWAY),
             Self::Opening => return RequestKind::opened_by(id).is_some(),
-            Self::Requester(Kind::Publish) => {
-                &[REQUEST_UPDATE, REQUEST_OK, REQUEST_ERROR, PUBLISH_DONE]
-            }
+            Self::Requester(Kind::Publish) => &[
+                REQUEST_UPDATE,
+                REQUEST_OK,
+                REQUEST_ERROR,
+                PUBLISH_DONE,
+                PUBLISH_STATE_NOTIFY,
+            ],
             Self::Requester(Kind::TrackStatus) | Self::Responder(Kind::TrackStatus) => &[],
             Self::Requester(_) => &[REQUEST_UPDATE],
             Self::Answer(Kind::Subscribe) => &[SUBSCRIBE_OK, REQUEST_ERROR],
             Self::Answer(Kind::Fetch) => &[FETCH_OK, REQUEST_ERROR],
             Self::Answer(_) => &[REQUEST_OK, REQUEST_ERROR],
-            Self::Responder(Kind::Subscribe) => &[REQUEST_OK, REQUEST_ERROR, PUBLISH_DONE],
+            Self::Responder(Kind::Subscribe) => &[
+                REQUEST_OK,
+                REQUEST_ERROR,
+                PUBLISH_DONE,
+                PUBLISH_STATE_NOTIFY,
+            ],
             Self::Responder(Kind::Publish) => &[REQUEST_UPDATE, REQUEST_OK, REQUEST_ERROR],
             Self::Responder(Kind::SubscribeNamespace) => {
                 &[REQUEST_OK, REQUEST_ERROR, NAMESPACE, NAMESPACE_DONE]
@@ -99,7 +111,7 @@ impl StreamRole {
             Self::Responder(Kind::SubscribeTracks) => &[REQUEST_OK, REQUEST_ERROR, PUBLISH_SKIPPED],
             Self::Responder(Kind::Fetch | Kind::PublishNamespace) => &[REQUEST_OK, REQUEST_ERROR],
         };
-        id == GOAWAY || among.contains(&id)
+        id == GOAWAY || among.contains(&id) && is_in(version, id)
     }
 
     /// What a REQUEST_OK that stands here answers.

@@ -6,14 +6,14 @@ use bytes::Bytes;
 
 use super::*;
 use crate::moqt::error::{PublishDoneCode, RequestErrorCode};
-use crate::moqt::location::Location;
+use crate::moqt::location::{Filter, Location};
 use crate::moqt::name::{FullTrackName, Namespace};
 use crate::moqt::param::Params;
 use crate::moqt::properties::{Properties, TrackProperties};
 use random::Random;
 
 use RequestKind as Kind;
-use Version::{Draft18, Draft19};
+use Version::{Draft18, Draft19, Draft20, Draft21, Draft22};
 
 fn track(namespace: &str, track: &'static str) -> FullTrackName {
     let namespace = Namespace::from_path(namespace).unwrap();
@@ -150,24 +150,132 @@ fn requests_match_the_vectors() {
             params: Params::default(),
         };
         vector(v, on, subscribe, &[0x50, 0, 3, 0, 0, 0]);
-        let fetch = Fetch {
-            request_id: 2,
-            kind: FetchKind::RelativeJoining {
-                joining_request_id: 0,
-                groups: 0,
-            },
-            params: Params::default(),
-        };
-        vector(v, on, fetch, &[0x16, 0, 5, 2, 2, 0, 0, 0]);
-        let fetch_ok = FetchOk {
-            end_of_track: false,
-            end: Location::new(5, 3),
-            params: Params::default(),
-            properties: Properties::default(),
-        };
-        let on = StreamRole::Answer(Kind::Fetch);
-        vector(v, on, fetch_ok, &[0x18, 0, 4, 0, 5, 3, 0]);
     }
+}
+
+fn fetch(kind: FetchKind, filter: Option<Filter>) -> Fetch {
+    Fetch {
+        request_id: 2,
+        kind,
+        params: Params {
+            filter,
+            ..Default::default()
+        },
+    }
+}
+
+#[test]
+fn fetch_matches_the_vectors_of_its_draft() {
+    let on = StreamRole::Opening;
+    let joining = FetchKind::RelativeJoining {
+        joining_request_id: 0,
+        groups: 0,
+    };
+    let filtered = FetchKind::Filtered {
+        track: track("ns", "video"),
+    };
+    for v in [Draft18, Draft19] {
+        let bytes = [0x16, 0, 5, 2, 2, 0, 0, 0];
+        vector(v, on, fetch(joining.clone(), None), &bytes);
+        let other = Message::from(fetch(filtered.clone(), None));
+        let error = other.encode(v, on, &mut BytesMut::new());
+        assert_eq!(error, Err(EncodeError::FetchNotInDraft(v)));
+    }
+    for v in [Draft20, Draft21, Draft22] {
+        let everything = fetch(filtered.clone(), None);
+        vector(v, on, everything, b"\x16\0\x0c\x02\x01\x02ns\x05video\0");
+        let other = Message::from(fetch(joining.clone(), None));
+        let error = other.encode(v, on, &mut BytesMut::new());
+        assert_eq!(error, Err(EncodeError::FetchNotInDraft(v)));
+    }
+    let current = || fetch(filtered.clone(), Some(Filter::Relative(1)));
+    let bytes = b"\x16\0\x0f\x02\x01\x02ns\x05video\x01\x21\x01\x01";
+    vector(Draft20, on, current(), bytes);
+    vector(Draft22, on, current(), bytes);
+}
+
+#[test]
+fn the_end_of_a_fetch_is_written_as_its_draft_counts() {
+    let on = StreamRole::Answer(Kind::Fetch);
+    let ok = |object| FetchOk {
+        end_of_track: false,
+        end: Location::new(5, object),
+        params: Params::default(),
+        properties: Properties::default(),
+    };
+    for (v, written) in [(Draft18, 3), (Draft19, 3), (Draft20, 2), (Draft22, 2)] {
+        vector(v, on, ok(3), &[0x18, 0, 4, 0, 5, written, 0]);
+    }
+    let mut whole_group = vec![0x18, 0, 12, 0, 5];
+    whole_group.extend([0xff; 9]);
+    whole_group.push(0);
+    vector(Draft20, on, ok(0), &whole_group);
+    assert_eq!(inclusive_end(exclusive_end(Location::new(1, 0))).object, 0);
+}
+
+#[test]
+fn a_live_join_matches_the_vectors_of_drafts_since_20() {
+    let on = StreamRole::Opening;
+    let subscribe = || Subscribe {
+        request_id: 0,
+        track: track("a", "v"),
+        params: Params {
+            filter: Some(Filter::NextObject),
+            fill: Some(Box::new(Params {
+                filter: Some(Filter::Relative(1)),
+                ..Default::default()
+            })),
+            include_properties: Some(false),
+            ..Default::default()
+        },
+    };
+    // Three parameters: 0x21, 0x23, 0x35.
+    let counted = b"\x03\0\x13\0\x01\x01a\x01v\x03\x21\x02\0\0\x02\x04\x01\x21\x01\x01\x12\0";
+    let typed = b"\x03\0\x11\0\x01\x01a\x01v\x03\x21\x05\x02\x04\x01\x21\x01\x01\x12\0";
+    vector(Draft20, on, subscribe(), counted);
+    vector(Draft21, on, subscribe(), counted);
+    vector(Draft22, on, subscribe(), typed);
+    let error = Message::from(subscribe()).encode(Draft19, on, &mut BytesMut::new());
+    assert!(error.is_err(), "draft 19 has neither parameter");
+}
+
+#[test]
+fn a_notice_of_the_publishers_is_there_since_draft_20() {
+    let on = StreamRole::Responder(Kind::Subscribe);
+    let notice = || PublishStateNotify {
+        params: Params {
+            forward: Some(false),
+            ..Default::default()
+        },
+    };
+    let bytes = [0x22, 0, 3, 1, 0x10, 0];
+    vector(Draft20, on, notice(), &bytes);
+    vector(
+        Draft22,
+        StreamRole::Requester(Kind::Publish),
+        notice(),
+        &bytes,
+    );
+    let unknown = Err(DecodeError::UnknownType(0x22));
+    assert_eq!(decode(Draft19, on, &bytes), unknown);
+    let to_fetch = decode(Draft20, StreamRole::Responder(Kind::Fetch), &bytes);
+    assert!(matches!(to_fetch, Err(DecodeError::Misplaced { .. })));
+}
+
+#[test]
+fn an_unknown_number_of_streams_is_written_as_the_draft_says() {
+    let on = StreamRole::Responder(Kind::Subscribe);
+    let done = |version| {
+        let done = PublishDone {
+            code: PublishDoneCode::TrackEnded,
+            stream_count: None,
+            reason: String::new(),
+        };
+        encode(version, on, &done.into())
+    };
+    let unknown = [0xff, 0x3f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    assert_eq!(done(Draft19)[4..13], unknown);
+    assert_eq!(done(Draft20)[4..13], [0xff; 9]);
 }
 
 #[test]
@@ -357,7 +465,7 @@ fn every_message_tells_its_request() {
     let mut random = Random(1);
     let mut kinds = Vec::new();
     for _ in 0..500 {
-        let (on, message) = random.message(Draft19);
+        let (on, message) = random.message(Draft20);
         assert_eq!(message.request_kind().is_some(), on == StreamRole::Opening);
         let takes_id = on == StreamRole::Opening || matches!(message, Message::RequestUpdate(_));
         assert_eq!(message.request_id().is_some(), takes_id);
@@ -365,7 +473,7 @@ fn every_message_tells_its_request() {
     }
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds.len(), 18, "the generator makes every message");
+    assert_eq!(kinds.len(), 19, "the generator makes every message");
 }
 
 #[test]
@@ -389,7 +497,7 @@ fn corrupted_messages_never_panic_and_what_is_accepted_round_trips() {
     let mut accepted = 0;
     for seed in 0..20_000 {
         let mut random = Random(seed);
-        let version = random.pick([Draft18, Draft19]);
+        let version = random.pick(Version::ALL);
         let (on, message) = random.message(version);
         let mut bytes = encode(version, on, &message);
         for _ in 0..1 + random.below(3) {

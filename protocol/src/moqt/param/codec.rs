@@ -38,11 +38,14 @@ impl Params {
         list.byte(id::FORWARD, self.forward.map(u8::from))?;
         list.byte(id::SUBSCRIBER_PRIORITY, self.subscriber_priority)?;
         if let Some(filter) = self.filter {
-            let mut value = BytesMut::new();
-            filter.encode(version, &mut value)?;
-            list.prefixed(id::FILTER, &value)?;
+            filter.encode(version, list.add(id::FILTER)?)?;
         }
         list.byte(id::GROUP_ORDER, self.group_order.map(GroupOrder::code))?;
+        if let Some(fill) = &self.fill {
+            let mut value = BytesMut::new();
+            fill.encode(version, Scope::Fill, &mut value)?;
+            list.prefixed(id::FILL_PARAMETERS, &value)?;
+        }
         for filter in &self.range_filters {
             list.prefixed(filter.kind, &filter.value)?;
         }
@@ -50,6 +53,10 @@ impl Params {
         if let Some(prefix) = &self.namespace_prefix {
             prefix.encode(list.add(id::TRACK_NAMESPACE_PREFIX)?);
         }
+        list.byte(
+            id::INCLUDE_PROPERTIES,
+            self.include_properties.map(u8::from),
+        )?;
         list.finish(out)
     }
 
@@ -103,17 +110,21 @@ impl Params {
             id::EXPIRES => self.expires_ms = Some(reader.vi64()?),
             id::LARGEST_OBJECT => self.largest = Some(Location::decode(reader)?),
             id::FILL_TIMEOUT => self.fill_timeout_ms = Some(reader.vi64()?),
-            id::FORWARD => {
-                let value = u64::from(reader.u8()?);
-                let bad = ParamError::BadValue { param, value };
-                self.forward = Some(flag(value).ok_or(bad)?);
-            }
+            id::FORWARD => self.forward = Some(flag(param, reader)?),
             id::SUBSCRIBER_PRIORITY => self.subscriber_priority = Some(reader.u8()?),
-            id::FILTER => self.filter = Some(Filter::decode(version, reader.prefixed()?)?),
+            id::FILTER => self.filter = Some(Filter::decode(version, reader)?),
             id::GROUP_ORDER => {
                 let value = u64::from(reader.u8()?);
                 let bad = ParamError::BadValue { param, value };
                 self.group_order = Some(GroupOrder::from_code(value).ok_or(bad)?);
+            }
+            id::FILL_PARAMETERS => {
+                let mut value = Reader::new(reader.prefixed()?);
+                let fill = Self::decode(version, Scope::Fill, &mut value)?;
+                if !value.is_empty() {
+                    return Err(ParamError::Trailing(param));
+                }
+                self.fill = Some(Box::new(fill));
             }
             kind @ id::SUBGROUP_FILTER..=id::TRACK_PROPERTY_FILTER => {
                 let value = Bytes::copy_from_slice(reader.prefixed()?);
@@ -123,6 +134,7 @@ impl Params {
             id::TRACK_NAMESPACE_PREFIX => {
                 self.namespace_prefix = Some(Namespace::decode(reader)?);
             }
+            id::INCLUDE_PROPERTIES => self.include_properties = Some(flag(param, reader)?),
             param => return Err(ParamError::Unknown(param)),
         }
         Ok(())
@@ -136,11 +148,14 @@ fn repeats(param: u64) -> bool {
     )
 }
 
-fn flag(value: u64) -> Option<bool> {
-    match value {
-        0 => Some(false),
-        1 => Some(true),
-        _ => None,
+fn flag(param: u64, reader: &mut Reader<'_>) -> Result<bool, ParamError> {
+    match reader.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => {
+            let value = u64::from(other);
+            Err(ParamError::BadValue { param, value })
+        }
     }
 }
 

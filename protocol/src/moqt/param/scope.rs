@@ -39,6 +39,10 @@ pub enum Scope {
     PrefixUpdate,
     /// REQUEST_OK that answers REQUEST_UPDATE.
     UpdateOk,
+    /// PUBLISH_STATE_NOTIFY (draft 20).
+    StateNotify,
+    /// Within FILL_PARAMETERS (draft 20).
+    Fill,
 }
 
 impl fmt::Display for Scope {
@@ -59,6 +63,8 @@ impl fmt::Display for Scope {
             Self::Update => "REQUEST_UPDATE",
             Self::PrefixUpdate => "the REQUEST_UPDATE of a prefix",
             Self::UpdateOk => "the REQUEST_OK of REQUEST_UPDATE",
+            Self::StateNotify => "PUBLISH_STATE_NOTIFY",
+            Self::Fill => "FILL_PARAMETERS",
         })
     }
 }
@@ -80,6 +86,11 @@ pub(super) fn allowed(param: u64, scope: Scope, version: Version) -> Option<bool
 fn scopes(param: u64, version: Version) -> Option<&'static [Scope]> {
     use Scope::*;
     let since_19 = version >= Version::Draft19;
+    if version >= Version::Draft20
+        && let Some(table) = scopes_since_20(param)
+    {
+        return Some(table);
+    }
     Some(match param {
         id::OBJECT_DELIVERY_TIMEOUT | id::SUBGROUP_DELIVERY_TIMEOUT => {
             &[Subscribe, PublishOk, Update]
@@ -110,6 +121,30 @@ fn scopes(param: u64, version: Version) -> Option<&'static [Scope]> {
         }
         id::NEW_GROUP_REQUEST => &[Subscribe, PublishOk, Update],
         id::TRACK_NAMESPACE_PREFIX => &[PrefixUpdate],
+        _ => return None,
+    })
+}
+
+/// What draft 20 moved or added. PUBLISH carries what the publisher grants by itself; who answers
+/// it and wants something else sends an update, so that the answer carries EXPIRES only.
+fn scopes_since_20(param: u64) -> Option<&'static [Scope]> {
+    use Scope::*;
+    Some(match param {
+        id::OBJECT_DELIVERY_TIMEOUT | id::SUBGROUP_DELIVERY_TIMEOUT => {
+            &[Subscribe, Publish, Update]
+        }
+        id::LARGEST_OBJECT => &[SubscribeOk, Publish, UpdateOk, TrackStatusOk, StateNotify],
+        id::FILL_TIMEOUT => &[Fetch, Fill],
+        id::FORWARD => &[Subscribe, Update, Publish, SubscribeTracks, StateNotify],
+        id::SUBSCRIBER_PRIORITY => &[Subscribe, Publish, Fetch, Update, Fill],
+        id::FILTER => &[Subscribe, Publish, Fetch, Update, StateNotify, Fill],
+        id::GROUP_ORDER => &[Subscribe, SubscribeTracks, Fetch, Publish, Fill],
+        id::FILL_PARAMETERS => &[Subscribe, Update],
+        id::SUBGROUP_FILTER..id::TRACK_PROPERTY_FILTER => {
+            &[Subscribe, Publish, Fetch, SubscribeTracks, Update, Fill]
+        }
+        id::NEW_GROUP_REQUEST => &[Subscribe, Update],
+        id::INCLUDE_PROPERTIES => &[Subscribe, TrackStatus, Fetch, SubscribeTracks],
         _ => return None,
     })
 }

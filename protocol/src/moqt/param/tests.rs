@@ -6,7 +6,7 @@ use super::*;
 use crate::moqt::Version;
 use crate::wire::Reader;
 
-use Version::{Draft18, Draft19};
+use Version::{Draft18, Draft19, Draft20, Draft22};
 
 fn decode(version: Version, scope: Scope, bytes: &[u8]) -> Result<Params, ParamError> {
     let mut reader = Reader::new(bytes);
@@ -81,6 +81,38 @@ fn scopes_differ_between_drafts_where_the_drafts_do() {
     // All that SUBSCRIBE takes, from draft 19.
     assert!(decode(Draft19, Scope::SubscribeTracks, &[1, 0x20, 7]).is_ok());
     assert!(decode(Draft18, Scope::SubscribeTracks, &[1, 0x20, 7]).is_err());
+    // Draft 20: PUBLISH carries what its answer did; FETCH has a filter.
+    assert!(decode(Draft20, Scope::Publish, &[1, 0x20, 7]).is_ok());
+    assert!(decode(Draft19, Scope::Publish, &[1, 0x20, 7]).is_err());
+    assert!(decode(Draft20, Scope::PublishOk, &[1, 0x20, 7]).is_err());
+    assert!(decode(Draft20, Scope::Fetch, &[1, 0x21, 1, 0]).is_ok());
+    assert!(decode(Draft19, Scope::Fetch, &[1, 0x21, 1, 1]).is_err());
+    assert_eq!(
+        decode(Draft19, Scope::Subscribe, &[1, 0x35, 1]),
+        Err(ParamError::Unknown(0x35))
+    );
+}
+
+#[test]
+fn fill_parameters_hold_what_a_fetch_would_and_nothing_else() {
+    for version in [Draft20, Draft22] {
+        let subscribe = |bytes: &[u8]| decode(version, Scope::Subscribe, bytes);
+        let fill = subscribe(&[1, 0x23, 6, 2, 0x20, 7, 1, 1, 1]).unwrap().fill;
+        let fill = fill.unwrap();
+        assert_eq!(fill.subscriber_priority, Some(7));
+        assert_eq!(fill.filter, Some(Filter::Relative(1)));
+        let nested = subscribe(&[1, 0x23, 4, 1, 0x23, 1, 0]);
+        let (param, scope) = (id::FILL_PARAMETERS, Scope::Fill);
+        assert_eq!(nested, Err(ParamError::Forbidden { param, scope }));
+        let trailing = subscribe(&[1, 0x23, 2, 0, 9]);
+        assert_eq!(trailing, Err(ParamError::Trailing(param)));
+        assert_eq!(subscribe(&[1, 0x23, 9, 0]), Err(ParamError::Incomplete));
+        let (param, value) = (id::INCLUDE_PROPERTIES, 2);
+        assert_eq!(
+            subscribe(&[1, 0x35, 2]),
+            Err(ParamError::BadValue { param, value })
+        );
+    }
 }
 
 #[test]

@@ -55,13 +55,19 @@ impl Subscription {
 
 impl Client {
     /// Connects, and says hello.
-    pub(super) async fn connect(target: &Target, verifier: Verifier) -> anyhow::Result<Self> {
+    ///
+    /// Speaks the newest of `drafts` that the relay has.
+    pub(super) async fn connect(
+        target: &Target,
+        verifier: Verifier,
+        drafts: &[Version],
+    ) -> anyhow::Result<Self> {
         let (host, port) = (target.host.as_str(), target.port);
         let addrs = tokio::net::lookup_host((host, port)).await;
         let addrs = addrs.with_context(|| format!("no address for {host}"))?;
         let mut failure = anyhow!("no address for {host}");
         for addr in addrs {
-            match Self::connect_to(addr, target, verifier.clone()).await {
+            match Self::connect_to(addr, target, verifier.clone(), drafts).await {
                 Ok(client) => return Ok(client),
                 Err(error) => failure = error.context(format!("cannot reach {host}:{port}")),
             }
@@ -73,8 +79,9 @@ impl Client {
         addr: SocketAddr,
         target: &Target,
         verifier: Verifier,
+        drafts: &[Version],
     ) -> anyhow::Result<Self> {
-        let drafts = Version::ALL.map(Version::alpn);
+        let drafts: Vec<_> = drafts.iter().map(|draft| draft.alpn()).collect();
         let alpn = match target.transport {
             Transport::Quic => &drafts[..],
             Transport::WebTransport => &[H3],
@@ -90,7 +97,7 @@ impl Client {
             Transport::Quic => Session::raw(connection),
             Transport::WebTransport => {
                 let request = ConnectRequest::new(target.url.clone())
-                    .with_protocols(drafts.map(str::to_owned));
+                    .with_protocols(drafts.iter().copied().map(str::to_owned));
                 let session = timeout(CONNECT_LIMIT, Session::connect(connection, request)).await;
                 session.map_err(|_| anyhow!("no WebTransport within {CONNECT_LIMIT:?}"))??
             }
@@ -151,7 +158,8 @@ impl Client {
         }
     }
 
-    /// Sends SUBSCRIBE and, without waiting, the FETCH that joins the current group to it.
+    /// Sends SUBSCRIBE and asks for the current group as well: with it since draft 20, before by a
+    /// FETCH that joins it and waits for nothing.
     async fn subscribe(
         &mut self,
         namespace: &Namespace,
@@ -168,23 +176,18 @@ impl Client {
                 filter: Some(Filter::NextObject),
                 forward: Some(true),
                 rendezvous_timeout_ms: Some(wait_ms).filter(|ms| *ms > 0),
+                fill: self.version.has_fill().then(current_group),
                 ..Params::default()
             },
         };
         let mut subscribed = self.request(subscribe.into()).await?;
-        let fetch_id = self.ids.next_id();
-        let fetch = Fetch {
-            request_id: fetch_id,
-            kind: FetchKind::RelativeJoining {
-                joining_request_id: request_id,
-                groups: 0,
-            },
-            params: Params {
-                group_order: Some(GroupOrder::Ascending),
-                ..Params::default()
-            },
+        let (fetch_id, fetched) = match self.version.has_fill() {
+            true => (request_id, None),
+            false => {
+                let (fetch_id, fetched) = self.join(request_id).await?;
+                (fetch_id, Some(fetched))
+            }
         };
-        let fetched = self.request(fetch.into()).await?;
         let role = StreamRole::Answer(RequestKind::Subscribe);
         let alias = match subscribed.next(role).await? {
             Some(Message::SubscribeOk(ok)) => ok.alias,
@@ -198,14 +201,33 @@ impl Client {
             Some(other) => bail!("the relay answered SUBSCRIBE with {}", other.name()),
             None => bail!("the relay did not answer SUBSCRIBE"),
         };
-        // A FETCH that is refused only means that there is no past to join.
-        tokio::spawn(fetched.hold());
+        if let Some(fetched) = fetched {
+            // A FETCH that is refused only means that there is no past to join.
+            tokio::spawn(fetched.hold());
+        }
         tokio::spawn(subscribed.follow(request_id, self.sender.clone()));
         Ok(Subscription {
             alias,
             request_id,
             fetch_id,
         })
+    }
+
+    /// Asks for the group in which a subscription begins.
+    async fn join(&mut self, joining_request_id: u64) -> anyhow::Result<(u64, Exchange)> {
+        let request_id = self.ids.next_id();
+        let fetch = Fetch {
+            request_id,
+            kind: FetchKind::RelativeJoining {
+                joining_request_id,
+                groups: 0,
+            },
+            params: Params {
+                group_order: Some(GroupOrder::Ascending),
+                ..Params::default()
+            },
+        };
+        Ok((request_id, self.request(fetch.into()).await?))
     }
 
     async fn request(&mut self, message: Message) -> anyhow::Result<Exchange> {
@@ -227,6 +249,15 @@ impl Client {
         // The relay forgets a viewer that says nothing, only later.
         let _ = timeout(CLOSE_LIMIT, self.endpoint.wait_idle()).await;
     }
+}
+
+/// The group that is being published, as FILL_PARAMETERS ask for it.
+fn current_group() -> Box<Params> {
+    Box::new(Params {
+        filter: Some(Filter::Relative(1)),
+        group_order: Some(GroupOrder::Ascending),
+        ..Params::default()
+    })
 }
 
 /// A request stream of ours.
@@ -292,7 +323,7 @@ fn explain(error: quinn::ConnectionError, checked: bool) -> anyhow::Error {
     let advice = if checked && text.contains("certificate") {
         "; for a self-made certificate give --cert-sha256 HEX or --insecure"
     } else if text.contains("application protocol") {
-        "; the port speaks QUIC, but neither MoQT 18 or 19 nor WebTransport"
+        "; the port speaks QUIC, but no draft of MoQT that we speak, nor WebTransport"
     } else {
         ""
     };

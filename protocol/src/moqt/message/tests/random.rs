@@ -4,14 +4,14 @@ use bytes::Bytes;
 
 use super::super::*;
 use crate::moqt::error::{PublishDoneCode, RequestErrorCode};
-use crate::moqt::location::{Filter, GroupOrder, Location};
+use crate::moqt::location::{Filter, GroupOrder, LAST_OBJECT, Location};
 use crate::moqt::name::{FullTrackName, Namespace};
 use crate::moqt::param::{Params, RangeFilter, Scope};
 use crate::moqt::properties::{Properties, TrackProperties};
 use crate::moqt::token::Token;
 
 use RequestKind as Kind;
-use Version::{Draft18, Draft19};
+use Version::Draft18;
 
 /// A small generator with a printable seed.
 pub(super) struct Random(pub(super) u64);
@@ -79,16 +79,35 @@ impl Random {
         }
     }
 
-    fn filter(&mut self) -> Filter {
-        let start = self.location();
-        let end = start.group.saturating_add(self.int());
+    fn filter(&mut self, version: Version) -> Filter {
+        let mut start = self.location();
+        start.object = start.object.max(1);
+        let group = start.group.saturating_add(self.int());
+        let within = start.object.saturating_add(self.int());
+        let range = |object| Filter::Absolute {
+            start,
+            end: Some(Location::new(group, object)),
+        };
+        let later = version.has_fill();
         self.pick([
             Filter::Relative(0),
             Filter::NextObject,
             Filter::Absolute { start, end: None },
-            Filter::Absolute {
-                start,
-                end: Some(end),
+            range(LAST_OBJECT),
+            if later {
+                range(within)
+            } else {
+                Filter::NextObject
+            },
+            if later {
+                Filter::Unfiltered
+            } else {
+                Filter::NextObject
+            },
+            if later {
+                Filter::Relative(within)
+            } else {
+                Filter::NextObject
             },
         ])
     }
@@ -96,7 +115,7 @@ impl Random {
     /// Some of the parameters that the scope allows: the encoder is asked which those are.
     fn params(&mut self, version: Version, scope: Scope) -> Params {
         let mut params = Params::default();
-        for field in 0..14 {
+        for field in 0..16 {
             let mut with = params.clone();
             match field {
                 0 => with.object_delivery_timeout_ms = Some(self.int()),
@@ -108,7 +127,7 @@ impl Random {
                 6 => with.fill_timeout_ms = Some(self.int()),
                 7 => with.forward = Some(self.pick([true, false])),
                 8 => with.subscriber_priority = Some(self.next() as u8),
-                9 => with.filter = Some(self.filter()),
+                9 => with.filter = Some(self.filter(version)),
                 10 => {
                     let order = self.pick([GroupOrder::Ascending, GroupOrder::Descending]);
                     with.group_order = Some(order);
@@ -120,7 +139,11 @@ impl Random {
                     }
                 }
                 12 => with.new_group_request = Some(self.int()),
-                _ => with.namespace_prefix = Some(self.namespace()),
+                13 => with.namespace_prefix = Some(self.namespace()),
+                14 => with.include_properties = Some(self.pick([true, false])),
+                // Within itself it is not allowed, so this ends.
+                _ if scope == Scope::Fill => {}
+                _ => with.fill = Some(Box::new(self.params(version, Scope::Fill))),
             }
             let allowed = with.encode(version, scope, &mut BytesMut::new()).is_ok();
             if allowed && self.below(2) == 0 {
@@ -190,7 +213,7 @@ impl Random {
             }),
             Kind::Fetch => Message::Fetch(Fetch {
                 request_id,
-                kind: self.fetch_kind(),
+                kind: self.fetch_kind(version),
                 params,
             }),
             Kind::TrackStatus => Message::TrackStatus(TrackStatus {
@@ -216,8 +239,13 @@ impl Random {
         }
     }
 
-    fn fetch_kind(&mut self) -> FetchKind {
+    fn fetch_kind(&mut self, version: Version) -> FetchKind {
         let joining_request_id = self.int();
+        if version.has_fill() {
+            return FetchKind::Filtered {
+                track: self.track(),
+            };
+        }
         match self.below(3) {
             0 => FetchKind::Standalone {
                 track: self.track(),
@@ -241,7 +269,7 @@ impl Random {
             _ => StreamRole::Control,
         };
         if on == StreamRole::Control && self.below(2) == 0 {
-            let draft_19 = (version == Draft19).then_some(5);
+            let draft_19 = (version > Draft18).then_some(5);
             let setup = Setup {
                 path: Some(self.text()),
                 auth_tokens: (0..self.below(3)).map(|_| self.token(true)).collect(),
@@ -314,7 +342,7 @@ impl Random {
 
     fn later_message(&mut self, version: Version) -> (StreamRole, Message) {
         let suffix = self.namespace();
-        match self.below(6) {
+        match self.below(6 + u64::from(version.has_fill())) {
             0 => {
                 let kind = self.pick([Kind::Subscribe, Kind::SubscribeTracks, Kind::Fetch]);
                 let on = StreamRole::Requester(kind);
@@ -348,6 +376,11 @@ impl Random {
                 let on = StreamRole::Responder(Kind::SubscribeTracks);
                 let track = self.bytes(9);
                 (on, PublishSkipped { suffix, track }.into())
+            }
+            6 => {
+                let on = StreamRole::Responder(Kind::Subscribe);
+                let params = self.params(version, Scope::StateNotify);
+                (on, PublishStateNotify { params }.into())
             }
             _ => {
                 let on = StreamRole::Requester(Kind::Publish);
