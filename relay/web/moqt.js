@@ -1,7 +1,13 @@
-// What a subscriber needs of MoQT drafts 18 and 19: integers, control messages, object streams.
+// What a subscriber needs of MoQT drafts 18 to 22: integers, control messages, object streams.
 // Nothing here knows WebTransport or media; numbers above 2^53 lose their lowest bits.
 
-export const PROTOCOLS = ["moqt-19", "moqt-18"];
+/** What is spoken, newest first. */
+export const PROTOCOLS = ["moqt-22", "moqt-21", "moqt-20", "moqt-19", "moqt-18"];
+
+const draftOf = (protocol) => Number(protocol.slice("moqt-".length));
+
+/** Whether a subscription asks for the past by itself; before draft 20 a FETCH does. */
+export const hasFill = (protocol) => draftOf(protocol) >= 20;
 
 /** Longest payload that is read, in bytes: a key frame of the sharpest stream is a tenth of it. */
 export const PAYLOAD_MAX = 16 << 20;
@@ -13,10 +19,13 @@ const MESSAGE = {
   goaway: 0x10, fetch: 0x16, fetchOk: 0x18, setup: 0x2f00,
 };
 const PARAM = { rendezvousTimeout: 0x04, expires: 0x08, largest: 0x09, forward: 0x10, filter: 0x21,
-  groupOrder: 0x22 };
+  groupOrder: 0x22, fill: 0x23 };
 const FETCH_STREAM = 0x05;
 const PADDING_STREAM = 0x132b3e28;
-const FILTER_LARGEST_OBJECT = 2;
+/** Location filters, with their length where the draft has one: what comes next. */
+const nextObject = (draft) => draft >= 22 ? [5] : draft >= 20 ? [2, 0, 0] : [1, 2];
+/** The newest group from its beginning, as FILL_PARAMETERS: one of them, a filter. */
+const CURRENT_GROUP_FILL = [1, PARAM.filter, 1, 1];
 const JOIN_RELATIVE = 2;
 const TIMESCALE = 0x08;
 
@@ -134,18 +143,23 @@ export function setup(implementation) {
   return message(MESSAGE.setup, new Writer().vi64(0x07).text(implementation));
 }
 
-/** What comes from now on; without a publisher the relay waits for one for `waitMs`. */
-export function subscribe(requestId, namespace, track, waitMs) {
+/**
+ * What comes from now on; without a publisher the relay waits for one for `waitMs`. Where the
+ * draft can say so it asks for the newest group from its beginning, too: see `hasFill`.
+ */
+export function subscribe(protocol, requestId, namespace, track, waitMs) {
+  const fills = hasFill(protocol);
   const body = new Writer().vi64(requestId).vi64(namespace.length);
   for (const field of namespace) body.text(field);
-  body.text(track).vi64(waitMs > 0 ? 3 : 2);
+  body.text(track).vi64(2 + Number(waitMs > 0) + Number(fills));
   let last = 0;
   if (waitMs > 0) {
     body.vi64(PARAM.rendezvousTimeout).vi64(waitMs);
     last = PARAM.rendezvousTimeout;
   }
   body.vi64(PARAM.forward - last).u8(1);
-  body.vi64(PARAM.filter - PARAM.forward).prefixed([FILTER_LARGEST_OBJECT]);
+  body.vi64(PARAM.filter - PARAM.forward).bytes(nextObject(draftOf(protocol)));
+  if (fills) body.vi64(PARAM.fill - PARAM.filter).prefixed(CURRENT_GROUP_FILL);
   return message(MESSAGE.subscribe, body);
 }
 
@@ -291,7 +305,7 @@ export async function* fetchObjects(stream) {
   let object = -1;
   while (!(await stream.ended())) {
     const flags = await stream.vi64();
-    if (flags === 0x8c || flags === 0x10c) {
+    if (flags === 0x8c || flags === 0x10c || flags === 0x20c) {
       // The end of a range that is not there.
       group = await stream.vi64();
       object = await stream.vi64();

@@ -91,13 +91,16 @@ export class Session {
    */
   async subscribe(namespace, track, { whole, waitMs = 0 }, handlers) {
     const id = this.#takeId();
-    const request = await this.#request(moqt.subscribe(id, namespace, track, waitMs));
-    const fetchId = this.#takeId();
+    const asked = moqt.subscribe(this.protocol, id, namespace, track, waitMs);
+    const request = await this.#request(asked);
+    const fills = moqt.hasFill(this.protocol);
+    const fetchId = fills ? id : this.#takeId();
     let timescale;
     const emit = (object) => handlers.object(object, timescale);
     const subscription = { sequencer: new Sequencer(emit, whole), arrived: handlers.arrived };
     this.#byFetch.set(fetchId, subscription);
-    const fetched = this.#request(moqt.joiningFetch(fetchId, id)).catch(() => undefined);
+    const fetched = fills ? undefined
+      : this.#request(moqt.joiningFetch(fetchId, id)).catch(() => undefined);
     const answer = await request.message();
     if (answer.kind === "requestError") throw new Refused(answer.code, answer.reason);
     if (answer.kind !== "subscribeOk") throw new Error(`SUBSCRIBE answered by ${answer.kind}`);
@@ -106,7 +109,7 @@ export class Session {
     subscription.sequencer.start(answer.largest);
     this.#byAlias.set(answer.alias, subscription);
     for (const wake of this.#aliasWaiters.splice(0)) wake();
-    this.#followFetch(await fetched, subscription);
+    if (!fills) this.#followFetch(await fetched, subscription);
     this.#follow(request, handlers);
   }
 

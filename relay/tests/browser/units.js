@@ -73,8 +73,14 @@ await check("integers at every length's edge come back", () => {
 await check("messages have the draft's bytes", () => {
   equal(hex(moqt.setup("r/1")), "af0000050703722f31");
   equal(hex(moqt.joiningFetch(2, 0)), "160005" + "0202000000");
-  equal(hex(moqt.subscribe(0, ["a", "b"], "v", 0)),
-    "03000e" + "00" + "02" + "0161" + "0162" + "0176" + "02" + "1001" + "110102");
+  const subscribe = (protocol) => hex(moqt.subscribe(protocol, 0, ["a", "b"], "v", 0));
+  const named = "00" + "02" + "0161" + "0162" + "0176";
+  equal(subscribe("moqt-18"), "03000e" + named + "02" + "1001" + "110102");
+  equal(subscribe("moqt-19"), subscribe("moqt-18"));
+  const fill = "0204" + "01210101";
+  equal(subscribe("moqt-20"), "030015" + named + "03" + "1001" + "11020000" + fill);
+  equal(subscribe("moqt-21"), subscribe("moqt-20"));
+  equal(subscribe("moqt-22"), "030013" + named + "03" + "1001" + "1105" + fill);
 });
 
 await check("answers are understood", () => {
