@@ -15,6 +15,7 @@ export class Audio {
   #config;
   #port;
   #ring;
+  #format = {};
   #baseMs;
   #seeks = 0;
   /** Times of the frames in the decoder: what comes out counts samples, and passes over gaps. */
@@ -23,16 +24,15 @@ export class Audio {
   #faults = 0;
   dropped = 0;
 
-  /** `on.unsupported(codec)` when it cannot be decoded. */
+  /**
+   * `on.format({sampleRate, channels, buffer})` when there is sound, which is known for sure only
+   * then: catalogs tell half the rate of some; `on.unsupported(codec)` when it cannot be decoded.
+   */
   constructor(track, on) {
     this.#track = track;
     this.#on = on;
     this.#config = track.description;
-    const shared = globalThis.crossOriginIsolated === true;
-    this.buffer = Ring.allocate(track.channels, shared);
-    this.#ring = new Ring(this.buffer, track.channels);
-    this.#ring.store(WORD.rate, RATE_ONE);
-    this.shared = shared;
+    this.shared = globalThis.crossOriginIsolated === true;
   }
 
   /** Whether the browser can decode it. */
@@ -53,12 +53,13 @@ export class Audio {
 
   /** Without shared memory, samples and orders go to the audio thread by this port. */
   attach(port) {
-    if (this.shared) return;
+    if (this.shared || !this.#ring) return;
     this.#port = port;
     port.onmessage = ({ data }) => {
       for (const [word, value] of data) this.#ring.store(word, value);
     };
-    const words = [WORD.rate, WORD.playing].map((word) => [word, this.#ring.load(word)]);
+    const { rate, playing, seekTo, seeks } = WORD;
+    const words = [rate, playing, seekTo, seeks].map((word) => [word, this.#ring.load(word)]);
     port.postMessage({ words });
   }
 
@@ -104,7 +105,8 @@ export class Audio {
 
   #decoded(data) {
     this.#faults = 0;
-    const { numberOfChannels, numberOfFrames, timestamp } = data;
+    const { numberOfChannels, numberOfFrames, timestamp, sampleRate } = data;
+    this.#become(sampleRate, numberOfChannels);
     const planes = Array.from({ length: numberOfChannels }, (_, planeIndex) => {
       const plane = new Float32Array(numberOfFrames);
       data.copyTo(plane, { planeIndex, format: "f32-planar" });
@@ -120,15 +122,28 @@ export class Audio {
     if (!this.shared) this.#port?.postMessage({ place, planes });
   }
 
+  /** The sound has this format; with another one than before, it begins anew. */
+  #become(sampleRate, channels) {
+    if (sampleRate === this.#format.sampleRate && channels === this.#format.channels) return;
+    const buffer = Ring.allocate(channels, this.shared);
+    this.#format = { sampleRate, channels };
+    this.#ring = new Ring(buffer, channels);
+    this.#ring.store(WORD.rate, RATE_ONE);
+    this.#port = undefined;
+    this.#baseMs = undefined;
+    this.#seeks = 0;
+    this.#on.format({ sampleRate, channels, buffer: this.shared ? buffer : undefined });
+  }
+
   /** Timestamps are rounded to the millisecond; sound that follows on must not be cut by that. */
   #stick(place) {
     const written = this.#ring.load(WORD.written);
-    const slack = this.#track.sampleRate / 200;
+    const slack = this.#format.sampleRate / 200;
     return Math.abs((place - written) | 0) < slack ? written : place;
   }
 
   #placeOf(mediaMs) {
-    return Math.round(((mediaMs - this.#baseMs) * this.#track.sampleRate) / 1000) | 0;
+    return Math.round(((mediaMs - this.#baseMs) * this.#format.sampleRate) / 1000) | 0;
   }
 
   /** Takes the audio thread to `mediaMs`. */
@@ -139,38 +154,41 @@ export class Audio {
   }
 
   steer(playing, rate) {
+    if (!this.#ring) return;
     const words = [[WORD.playing, playing ? 1 : 0], [WORD.rate, Math.round(rate * RATE_ONE)]];
     this.#tell(words.filter(([word, value]) => this.#ring.load(word) !== value));
   }
 
   #tell(words) {
+    if (!this.#ring) return;
     for (const [word, value] of words) this.#ring.store(word, value);
     if (words.length > 0 && !this.shared) this.#port?.postMessage({ words });
   }
 
   /** Media time that the audio thread is at; undefined while it has nothing to play. */
   positionMs() {
+    if (this.#baseMs === undefined || this.#seeks === 0) return undefined;
     const read = this.#ring.load(WORD.read);
     const ahead = this.#ring.ahead(read);
     const settled = this.#ring.load(WORD.sought) === this.#seeks;
-    if (this.#baseMs === undefined || !settled || ahead <= 0 || ahead > CAPACITY) return undefined;
-    return this.#baseMs + (read * 1000) / this.#track.sampleRate;
+    if (!settled || ahead <= 0 || ahead > CAPACITY) return undefined;
+    return this.#baseMs + (read * 1000) / this.#format.sampleRate;
   }
 
   /** Whether there is sound at `mediaMs`. */
   holds(mediaMs) {
     if (this.#baseMs === undefined) return false;
     const ahead = this.#ring.ahead(this.#placeOf(mediaMs));
-    return ahead > this.#track.sampleRate / 100 && ahead < CAPACITY;
+    return ahead > this.#format.sampleRate / 100 && ahead < CAPACITY;
   }
 
   get underruns() {
-    return this.#ring.load(WORD.underruns);
+    return this.#ring?.load(WORD.underruns) ?? 0;
   }
 
   /** Root mean square of what is being played, 0 to 1. */
   get level() {
-    return this.#ring.load(WORD.level) / RATE_ONE;
+    return (this.#ring?.load(WORD.level) ?? 0) / RATE_ONE;
   }
 
   #close() {

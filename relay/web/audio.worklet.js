@@ -11,7 +11,7 @@ class Player extends AudioWorkletProcessor {
   #port;
   #place = 0;
   #fraction = 0;
-  #seeks = -1;
+  #seeks = 0;
   #gain = 0;
   #blocks = 0;
   #closed = false;
@@ -42,7 +42,8 @@ class Player extends AudioWorkletProcessor {
     const rate = ring.load(WORD.rate) / RATE_ONE;
     // Four points around each sample are interpolated.
     const enough = ring.ahead(this.#place) >= Math.ceil(frames * rate) + 3;
-    const playing = ring.load(WORD.playing) === 1;
+    // Before the first seek the place means nothing.
+    const playing = ring.load(WORD.playing) === 1 && this.#seeks > 0;
     if (playing && enough) this.#play(output, frames, rate);
     else this.#rest(output, playing);
     ring.store(WORD.read, this.#place);

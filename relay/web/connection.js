@@ -2,9 +2,8 @@
 import { CATALOG_TRACK, parseCatalog } from "./msf.js";
 import { REFUSAL, Refused, Session } from "./session.js";
 
-/** How long the relay is asked to wait for a publisher. It is asked again and again, so that
- *  neither a relay that waits less nor one that misses a publisher leaves the viewer behind. */
-const RENDEZVOUS_MS = 5000;
+/** How long the relay is asked to wait for a publisher; then it is asked again. */
+const RENDEZVOUS_MS = 30_000;
 /** A subscription that takes longer, in ms, waits for its publisher. */
 const PROMPT_MS = 400;
 /** Pause before another attempt, in ms: doubles from the first to the last. */
@@ -20,15 +19,21 @@ export class Connection {
   #on;
   #session;
   #attempts = 0;
+  #url;
+  #tries = 0;
   #useHash = true;
   #proven = false;
   #closed = false;
   #wake;
   #current;
 
-  /** `target`: `{url, namespace, certificate, certificateUrl}`; `on`: what happens. */
+  /**
+   * `target`: `{url, namespace, certificate, certificateUrl}`; `on`: events. `on.session` gets
+   * each new session, and undefined when it is lost.
+   */
   constructor(target, on) {
     this.#target = target;
+    this.#url = target.url;
     this.#on = on;
   }
 
@@ -55,15 +60,27 @@ export class Connection {
     const hash = this.#useHash ? await this.#hash() : undefined;
     try {
       const on = { lost, bytes: this.#on.bytes };
-      this.#session = await Session.connect(this.#target.url, hash, on);
+      this.#session = await Session.connect(this.#url, hash, on);
     } catch (error) {
-      // A certificate that others vouch for is refused by its hash, and the other way round.
-      if (!this.#proven && this.#target.certificateUrl) this.#useHash = !this.#useHash;
+      if (!this.#proven) this.#tryOtherwise();
       throw error;
     }
     this.#proven = true;
     this.#attempts = 0;
+    this.#on.session(this.#session);
     for (;;) await Promise.race([over, this.#play(this.#session)]);
+  }
+
+  /** The next attempt differs in what may have been the reason. */
+  #tryOtherwise() {
+    const hashes = this.#target.certificate ?? this.#target.certificateUrl;
+    this.#tries += 1;
+    // A certificate that others vouch for is refused by its hash, and the other way round.
+    if (hashes) this.#useHash = this.#tries % 2 === 0;
+    // Browsers take the first of localhost's addresses only, and the relay may have the other one.
+    const url = new URL(this.#target.url);
+    if (url.hostname === "localhost" && this.#tries % 4 > 1) url.hostname = "127.0.0.1";
+    this.#url = url.href;
   }
 
   /** From the subscription to the stream's end. */
@@ -134,6 +151,7 @@ export class Connection {
   async #failed(error) {
     this.#current = undefined;
     this.#session = undefined;
+    this.#on.session(undefined);
     this.#attempts += 1;
     this.#on.tracks(undefined);
     const wait = Math.min(BACKOFF_FIRST_MS * 2 ** (this.#attempts - 1), BACKOFF_LAST_MS);
@@ -142,9 +160,11 @@ export class Connection {
     await this.#pause(this.#attempts === 1 ? 0 : wait);
   }
 
+  /** The hash that is known; after a failed attempt, the one that the relay has by now. */
   async #hash() {
     const { certificate, certificateUrl } = this.#target;
-    const hex = certificate ?? (certificateUrl && await fetchText(certificateUrl));
+    const fresh = certificateUrl && (!certificate || this.#attempts > 0);
+    const hex = fresh ? await fetchText(certificateUrl) : certificate;
     if (!hex || !/^[0-9a-f]{64}$/i.test(hex.trim())) return undefined;
     return Uint8Array.from(hex.trim().match(/../g), (byte) => parseInt(byte, 16));
   }
@@ -177,6 +197,11 @@ export class Connection {
 }
 
 async function fetchText(url) {
-  const answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(5000) });
-  return answer.text();
+  try {
+    const answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    return answer.ok ? await answer.text() : undefined;
+  } catch {
+    // Then the certificate has to be one that the browser trusts by itself.
+    return undefined;
+  }
 }

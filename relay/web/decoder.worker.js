@@ -1,9 +1,12 @@
 // The player's own thread: network, decoding and timing; the page only shows and steers.
 import { Audio } from "./audio.js";
 import { Connection } from "./connection.js";
+import { Latency } from "./latency.js";
 import { mediaProperties } from "./loc.js";
+import { Measures } from "./measures.js";
 import { sameDecoding } from "./msf.js";
 import { Playout } from "./playout.js";
+import { Reports, compose } from "./reports.js";
 import { Video } from "./video.js";
 
 /** Time between looks at buffer and sound, in ms: a fraction of the smallest target. */
@@ -21,39 +24,45 @@ const UNSHOWN_MAX = 3;
 const SEEK_MS = 300;
 
 class Player {
-  #size = { width: 0, height: 0 };
-  /** Pictures on their way to the screen. */
-  #unshown = 0;
-  #undrawn = 0;
+  /** Pictures on their way to the screen, oldest first. */
+  #unshown = [];
   #playout;
   #connection;
+  #reports;
+  #latency = new Latency();
+  #measures = new Measures(performance.now());
+  #stream;
   #video;
   #audio;
   #output = { running: false, latencyMs: 0 };
   #paused = false;
   #state;
   #refused = {};
-  #startedAt = performance.now();
-  #firstPictureMs;
+  #startedAt;
+  #waited = false;
+  /** Whether the stream that plays was asked for its clock. */
+  #asked = false;
   /** Whether something new was shown or heard since the last interruption. */
   #fresh = false;
+  /** Whether the relay should hear of what happened without waiting. */
+  #news = false;
+  #stallsTold = 0;
   #firstArrivalAt;
   #lastArrivalAt = 0;
   #lastSeekAt = 0;
   #lastFrameAt = 0;
-  #bytes = 0;
-  #offsetMs;
-  #previous = { atMs: performance.now(), bytes: 0, rendered: 0 };
 
-  constructor({ latencyMs, ...target }) {
+  constructor({ latencyMs, reports, startedMs, ...target }) {
+    this.#stream = target.namespace.join("/");
+    this.#startedAt = startedMs - performance.timeOrigin;
     this.#playout = new Playout(latencyMs);
+    this.#reports = new Reports(this.#stream, reports);
     this.#connection = new Connection(target, {
+      session: (session) => (session ? this.#reports.begin(session) : this.#reports.end()),
       state: (state, detail) => this.#become(state, detail),
       tracks: (tracks) => this.#setTracks(tracks),
-      bytes: (count) => {
-        this.#bytes += count;
-      },
-      object: (kind, object, timescale) => this.#object(kind, object, timescale),
+      bytes: (count) => this.#measures.received(count),
+      object: (kind, object) => this.#object(kind, object),
       arrived: (kind, object, timescale) => this.#arrived(kind, object, timescale),
     });
     this.#connection.run();
@@ -70,8 +79,8 @@ class Player {
   command(data) {
     switch (data.kind) {
       case "port": return this.#audio?.attach(data.port);
-      case "output": return void (this.#output = data);
-      case "shown": return void (this.#unshown -= 1);
+      case "output": return this.#setOutput(data, performance.now());
+      case "shown": return this.#shown(data.atMs - performance.timeOrigin);
       case "pause": return void (this.#paused = data.paused);
       case "live": return this.#toLive(performance.now());
       case "retry": return this.#connection.retry();
@@ -86,11 +95,19 @@ class Player {
   #setTracks(tracks) {
     const before = this.tracks ?? {};
     this.tracks = tracks;
+    if (tracks && this.#waited) {
+      // Waiting for the streamer is not the player's start.
+      this.#startedAt = performance.now();
+      this.#waited = false;
+    }
     if (!tracks) {
       this.#playout.reset();
+      this.#latency.reset();
       this.#firstArrivalAt = undefined;
       this.#fresh = false;
     }
+    if (tracks && !this.#asked) this.#reports.live();
+    this.#asked = tracks !== undefined;
     if (!sameDecoding(before.video, tracks?.video)) this.#setVideo(tracks?.video);
     if (!sameDecoding(before.audio, tracks?.audio)) this.#setAudio(tracks?.audio);
   }
@@ -100,9 +117,10 @@ class Player {
     this.#video = undefined;
     this.#refused.video = undefined;
     if (this.#state === "codec") this.#state = undefined;
+    postMessage({ kind: "video", codec: track?.codec });
     if (!track) return;
     this.#video = new Video(track, {
-      decoded: () => this.#state !== "live" && this.#draw(performance.now()),
+      decoded: () => this.#decoded(performance.now()),
       unsupported: (codec) => this.#cannot("video", codec),
     });
     this.#ask("video", this.#video, track);
@@ -114,11 +132,9 @@ class Player {
     this.#refused.audio = undefined;
     if (!track) return postMessage({ kind: "audio" });
     this.#audio = new Audio(track, {
+      format: (format) => postMessage({ kind: "audio", ...format }),
       unsupported: (codec) => this.#cannot("audio", codec),
     });
-    const { sampleRate, channels } = track;
-    const buffer = this.#audio.shared ? this.#audio.buffer : undefined;
-    postMessage({ kind: "audio", sampleRate, channels, buffer });
     return this.#ask("audio", this.#audio, track);
   }
 
@@ -144,6 +160,7 @@ class Player {
     this.#lastArrivalAt = object.arrivedMs;
     this.#firstArrivalAt ??= object.arrivedMs;
     this.#playout.arrived(kind, media.timestampUs / 1000, object.arrivedMs, object.live);
+    // Playing begins when the past is here, which the first live object says, or too late.
     if (object.live) this.#begin(object.arrivedMs);
   }
 
@@ -154,27 +171,47 @@ class Player {
     if (kind === "video") track?.decode(this.#playout.positionMs(performance.now()));
   }
 
-  /** Playing begins when the past is here, which the first live object says, or too late. */
   #begin(now) {
-    if (this.#playout.state !== "idle") return;
-    this.#toLive(now);
+    if (this.#playout.state === "idle") this.#toLive(now);
   }
 
   #toLive(now) {
     this.#playout.skipToLive(now);
-    this.#lastSeekAt = 0;
+    this.#jumped(now);
     this.#follow(now);
+  }
+
+  /** The position is elsewhere: the sound goes there, and frames before it are not missed. */
+  #jumped(now) {
+    this.#lastSeekAt = 0;
+    this.#video?.from(this.#playout.positionMs(now));
   }
 
   #tick(now) {
     if (this.#firstArrivalAt !== undefined && now - this.#firstArrivalAt > JOIN_MS) {
       this.#begin(now);
     }
-    if (this.#playout.tick(now) === "skip") this.#lastSeekAt = 0;
+    if (this.#playout.tick(now) === "skip") this.#jumped(now);
+    this.#measures.standing(this.#playout.state === "stalled", now);
     this.#follow(now);
     this.#video?.decode(this.#playout.positionMs(now));
     if (now - this.#lastFrameAt > HIDDEN_MS) this.#draw(now);
     this.#watch(now);
+  }
+
+  /** Sound comes out now, so much later than it is played, or none does. */
+  #setOutput(output, now) {
+    if (output.running !== this.#output.running) this.#lastSeekAt = 0;
+    this.#output = output;
+    this.#playout.lead("audio", output.running ? output.latencyMs : 0, now);
+  }
+
+  /** Media time that is heard; undefined while nothing is, or something that has no picture. */
+  #heardMs(now) {
+    const at = this.#output.running ? this.#audio?.positionMs() : undefined;
+    if (at === undefined || this.#playout.state !== "playing") return undefined;
+    const heardMs = at - this.#output.latencyMs;
+    return this.#playout.follows(heardMs, now) ? heardMs : undefined;
   }
 
   /** Keeps sound and clock together: the clock follows the sound, unless they are far apart. */
@@ -184,11 +221,10 @@ class Player {
     const playing = this.#playout.state === "playing";
     audio.steer(playing && !this.#paused, this.#playout.rate);
     if (!playing || this.#paused || !this.#output.running) return;
-    const at = audio.positionMs();
-    const heardMs = at === undefined ? undefined : at - this.#output.latencyMs;
-    const together = heardMs !== undefined && this.#playout.heard(heardMs, now);
+    const heardMs = this.#heardMs(now);
+    if (heardMs !== undefined) return this.#playout.heard(heardMs, now);
     const wanted = this.#playout.positionMs(now) + this.#output.latencyMs;
-    if (together || now - this.#lastSeekAt < SEEK_MS || !audio.holds(wanted)) return;
+    if (now - this.#lastSeekAt < SEEK_MS || !audio.holds(wanted)) return;
     this.#lastSeekAt = now;
     audio.seek(wanted);
   }
@@ -204,66 +240,67 @@ class Player {
     if (this.#fresh) this.#become("live");
   }
 
+  #decoded(now) {
+    if (this.#state !== "live") this.#draw(now);
+    this.#video?.decode(this.#playout.positionMs(now));
+  }
+
   #draw(now) {
-    const frame = this.#video?.due(this.#playout.positionMs(now));
-    if (!frame) return;
+    const due = this.#video?.due(this.#playout.positionMs(now));
+    if (!due) return;
+    const { frame, ...times } = due;
     this.#fresh = true;
-    this.#measureOffset(frame.timestamp / 1000);
-    this.#size = { width: frame.displayWidth, height: frame.displayHeight };
-    if (this.#paused || this.#unshown >= UNSHOWN_MAX) {
-      if (!this.#paused) this.#undrawn += 1;
+    this.#measures.size = { width: frame.displayWidth, height: frame.displayHeight };
+    if (this.#paused || this.#unshown.length >= UNSHOWN_MAX) {
+      if (!this.#paused) this.#measures.undrawn += 1;
       frame.close();
       return;
     }
-    this.#unshown += 1;
+    this.#unshown.push({ ...times, mediaMs: frame.timestamp / 1000 });
     postMessage({ kind: "picture", frame }, [frame]);
-    if (this.#firstPictureMs === undefined) this.#firstPictureMs = now - this.#startedAt;
     this.#watch(now);
   }
 
-  /** How much earlier the picture is than its sound, smoothed. */
-  #measureOffset(shownMs) {
-    const at = this.#output.running ? this.#audio?.positionMs() : undefined;
-    if (at === undefined) return void (this.#offsetMs = undefined);
-    const offset = shownMs - (at - this.#output.latencyMs);
-    this.#offsetMs = this.#offsetMs === undefined ? offset : this.#offsetMs * 0.9 + offset * 0.1;
+  /** The page has drawn the oldest picture that it was given. */
+  #shown(shownMs) {
+    const picture = this.#unshown.shift();
+    if (!picture) return;
+    if (this.#measures.firstPictureMs === undefined) {
+      this.#measures.firstPictureMs = shownMs - this.#startedAt;
+      this.#news = true;
+    }
+    this.#measures.together(picture.mediaMs, this.#heardMs(shownMs));
+    const { clock } = this.#reports;
+    this.#latency.shown({ ...picture, shownMs }, clock.relayMs(shownMs), picture.mediaMs,
+      clock.oneWayMs ?? this.#connection.facts().rttMs / 2);
   }
 
   #become(state, detail) {
     if (state === this.#state && detail === undefined) return;
     this.#state = state;
+    this.#waited ||= state === "waiting";
     postMessage({ kind: "state", state, detail });
   }
 
   #report(now) {
-    const playout = this.#playout;
-    const seconds = (now - this.#previous.atMs) / 1000;
-    const rendered = this.#video?.rendered ?? 0;
+    const { clock } = this.#reports;
+    const clockErrorMs = clock.errorMs(now);
     const stats = {
-      lagMs: playout.lagMs(now),
-      targetMs: playout.targetMs,
-      aheadMs: Number.isFinite(playout.aheadMs(now)) ? playout.aheadMs(now) : 0,
-      jitterMs: playout.jitterMs,
-      rate: playout.rate,
-      stalls: playout.stalls,
-      skips: playout.skips,
-      rendered,
-      fps: Math.max(0, rendered - this.#previous.rendered) / seconds,
-      bitrateBps: ((this.#bytes - this.#previous.bytes) * 8) / seconds,
-      dropped: this.#undrawn + (this.#video?.dropped ?? 0) + (this.#audio?.dropped ?? 0),
-      decodeErrors: this.#video?.decodeErrors ?? 0,
-      underruns: this.#audio?.underruns ?? 0,
-      level: this.#audio?.level ?? 0,
-      offsetMs: this.#offsetMs,
-      firstPictureMs: this.#firstPictureMs,
-      ...this.#size,
+      ...this.#measures.take(now, this.#playout, this.#video, this.#audio),
+      ...this.#latency.stages(),
+      clockErrorMs,
       videoCodec: this.tracks?.video?.codec,
       audioCodec: this.tracks?.audio?.codec,
       sharedMemory: this.#audio?.shared,
       ...this.#connection.facts(),
     };
-    this.#previous = { atMs: now, bytes: this.#bytes, rendered };
     postMessage({ kind: "stats", stats });
+    if (stats.stalls !== this.#stallsTold) this.#news = true;
+    if (!this.#reports.due(now, this.#news)) return;
+    this.#news = false;
+    this.#stallsTold = stats.stalls;
+    const [stream, state, latency] = [this.#stream, this.#state, this.#latency.take()];
+    this.#reports.send(now, compose({ stream, state, latency, stats, clockErrorMs }));
   }
 }
 

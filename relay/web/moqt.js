@@ -16,10 +16,13 @@ export const PROPERTIES_MAX = 64 << 10;
 
 const MESSAGE = {
   subscribe: 0x03, subscribeOk: 0x04, requestError: 0x05, requestOk: 0x07, publishDone: 0x0b,
-  goaway: 0x10, fetch: 0x16, fetchOk: 0x18, setup: 0x2f00,
+  trackStatus: 0x0d, goaway: 0x10, fetch: 0x16, fetchOk: 0x18, publish: 0x1d, setup: 0x2f00,
 };
-const PARAM = { rendezvousTimeout: 0x04, expires: 0x08, largest: 0x09, forward: 0x10, filter: 0x21,
-  groupOrder: 0x22, fill: 0x23 };
+const PARAM = { objectTimeout: 0x02, rendezvousTimeout: 0x04, subgroupTimeout: 0x06, expires: 0x08,
+  largest: 0x09, forward: 0x10, subscriberPriority: 0x20, filter: 0x21, groupOrder: 0x22,
+  fill: 0x23 };
+/** An object datagram that is object 0 of its group, of the track's priority. */
+const DATAGRAM_FIRST_OF_GROUP = 0x0c;
 const FETCH_STREAM = 0x05;
 const PADDING_STREAM = 0x132b3e28;
 /** Location filters, with their length where the draft has one: what comes next. */
@@ -143,15 +146,37 @@ export function setup(implementation) {
   return message(MESSAGE.setup, new Writer().vi64(0x07).text(implementation));
 }
 
+function fullTrackName(body, namespace, track) {
+  body.vi64(namespace.length);
+  for (const field of namespace) body.text(field);
+  return body.text(track);
+}
+
+/** Asks for the newest object of a track, without subscribing. */
+export function trackStatus(requestId, namespace, track) {
+  const body = new Writer().vi64(requestId);
+  return message(MESSAGE.trackStatus, fullTrackName(body, namespace, track).vi64(0));
+}
+
+/** Offers a track of ours, whose objects name it by `alias`. */
+export function publish(requestId, namespace, track, alias) {
+  const body = fullTrackName(new Writer().vi64(requestId), namespace, track);
+  return message(MESSAGE.publish, body.vi64(alias).vi64(1).vi64(PARAM.forward).u8(1));
+}
+
+/** The only object of a group of ours, as a datagram. */
+export function datagram(alias, group, payload) {
+  return new Writer().vi64(DATAGRAM_FIRST_OF_GROUP).vi64(alias).vi64(group).bytes(payload).finish();
+}
+
 /**
  * What comes from now on; without a publisher the relay waits for one for `waitMs`. Where the
  * draft can say so it asks for the newest group from its beginning, too: see `hasFill`.
  */
 export function subscribe(protocol, requestId, namespace, track, waitMs) {
   const fills = hasFill(protocol);
-  const body = new Writer().vi64(requestId).vi64(namespace.length);
-  for (const field of namespace) body.text(field);
-  body.text(track).vi64(2 + Number(waitMs > 0) + Number(fills));
+  const body = fullTrackName(new Writer().vi64(requestId), namespace, track);
+  body.vi64(2 + Number(waitMs > 0) + Number(fills));
   let last = 0;
   if (waitMs > 0) {
     body.vi64(PARAM.rendezvousTimeout).vi64(waitMs);
@@ -174,11 +199,21 @@ function parameters(reader) {
   let type = 0;
   for (let count = reader.vi64(); count > 0; count -= 1) {
     type += reader.vi64();
-    if (type === PARAM.expires) found.expiresMs = reader.vi64();
-    else if (type === PARAM.largest) {
-      found.largest = { group: reader.vi64(), object: reader.vi64() };
-    } else if (type === PARAM.groupOrder) reader.u8();
-    else throw new ProtocolError(`unknown parameter ${type}`);
+    switch (type) {
+      case PARAM.largest:
+        found.largest = { group: reader.vi64(), object: reader.vi64() };
+        break;
+      case PARAM.forward: case PARAM.subscriberPriority: case PARAM.groupOrder:
+        reader.u8();
+        break;
+      case PARAM.filter:
+        reader.bytes(reader.vi64());
+        break;
+      case PARAM.objectTimeout: case PARAM.subgroupTimeout: case PARAM.expires:
+        reader.vi64();
+        break;
+      default: throw new ProtocolError(`unknown parameter ${type}`);
+    }
   }
   return found;
 }
@@ -200,7 +235,7 @@ export function decode(type, body) {
       return { kind: "publishDone", status: reader.vi64(), streams: reader.vi64(),
         reason: reader.text() };
     case MESSAGE.fetchOk: return { kind: "fetchOk" };
-    case MESSAGE.requestOk: return { kind: "requestOk" };
+    case MESSAGE.requestOk: return { kind: "requestOk", ...parameters(reader) };
     case MESSAGE.goaway: return { kind: "goaway" };
     case MESSAGE.setup: return { kind: "setup" };
     default: throw new ProtocolError(`unknown message ${type}`);

@@ -1,5 +1,6 @@
-// When to show what: measures how unevenly media arrive and keeps the playing position just that
-// far behind. Pure: media time and wall time come in as milliseconds, decisions come out.
+// When to show what: keeps the playing position as far behind as arrivals are uneven. Pure: media
+// time and wall time come in as milliseconds, decisions come out.
+import { Arrivals, JUMP_MS } from "./arrivals.js";
 
 /** Least distance behind the fastest arrival, in ms: two screen refreshes. */
 export const TARGET_MIN_MS = 35;
@@ -7,17 +8,22 @@ export const TARGET_MIN_MS = 35;
 export const TARGET_MAX_MS = 1200;
 /** Most that `?latency=` sets, in ms: the sound's ring holds five seconds. */
 export const FIXED_MAX_MS = 4000;
-/** Arrivals that are looked back at, in ms: longer than what Wi-Fi needs to show its habits. */
-const WINDOW_MS = 15_000;
-/** Most arrivals kept; more come only from streams of more than a hundred frames a second. */
-const ARRIVALS_MAX = 2000;
-/** Share of arrivals that must be in time. */
-const IN_TIME = 0.995;
 /** On top of the measured jitter, in ms: decoding and the timers' grain. */
 const MARGIN_MS = 15;
+/** How far beyond the usual jitter is gone, in parts of how far late habits go: the next of their
+ *  like may be later still. */
+const HABIT_BEYOND = 1.75;
 /** The target falls only when it could have been lower for so long, in ms, and by this much. */
 const CALM_MS = 6000;
 const FALL_MIN_MS = 20;
+/** Differences of the sound's way to the speakers that are followed, and the longest, in ms:
+ *  wireless ones take a quarter of a second. */
+const LEAD_STEP_MS = 12;
+const LEAD_MAX_MS = 500;
+/** Sound further from the position is moved, not followed, in ms; and how much of the difference
+ *  a look at it takes away: what the system says of the sound is uneven. */
+const FOLLOW_MS = 120;
+const FOLLOW_SHARE = 0.08;
 /** Rates that nobody hears, and where correcting starts and stops, in ms. */
 const RATE_STEP_MAX = 0.03;
 const CORRECT_FROM_MS = 15;
@@ -26,53 +32,8 @@ const CORRECT_UNTIL_MS = 4;
 const CORRECT_OVER_MS = 2000;
 /** A lag beyond the target that is skipped and not caught up, in ms: catching up takes 50 s. */
 export const SKIP_LAG_MS = 1500;
-/** An arrival this much later than the others is another timeline, in ms, when so many follow. */
-const JUMP_MS = 20_000;
-const JUMP_ARRIVALS = 12;
 /** A track that is silent for so long does not hold the others up, in ms. */
 export const SILENT_MS = 1500;
-
-/** How uneven arrivals are: the distance behind the fastest one that nearly all keep to. */
-export class Arrivals {
-  #seen = [];
-  #strange = 0;
-  fastest = Infinity;
-  jitterMs = 0;
-
-  /** `delay` is arrival minus media time, of any origin. Says whether the timeline has jumped. */
-  add(nowMs, delay) {
-    if (delay - this.fastest > JUMP_MS) {
-      this.#strange += 1;
-      if (this.#strange < JUMP_ARRIVALS) return false;
-      this.reset();
-    }
-    const jumped = this.fastest - delay > JUMP_MS && this.fastest !== Infinity;
-    if (jumped) this.reset();
-    this.#strange = 0;
-    this.fastest = Math.min(this.fastest, delay);
-    this.#seen.push({ nowMs, delay });
-    if (this.#seen.length > ARRIVALS_MAX) this.#seen.shift();
-    return jumped;
-  }
-
-  /** Looks at the window that ends at `nowMs`. */
-  measure(nowMs) {
-    const first = this.#seen.findIndex((arrival) => arrival.nowMs >= nowMs - WINDOW_MS);
-    if (first > 0) this.#seen.splice(0, first);
-    if (this.#seen.length === 0) return;
-    const delays = this.#seen.map((arrival) => arrival.delay).sort((a, b) => a - b);
-    this.fastest = delays[0];
-    const place = Math.min(delays.length - 1, Math.floor(delays.length * IN_TIME));
-    this.jitterMs = delays[place] - delays[0];
-  }
-
-  reset() {
-    this.#seen = [];
-    this.#strange = 0;
-    this.fastest = Infinity;
-    this.jitterMs = 0;
-  }
-}
 
 /** The playing position: where it is, how fast it moves, how far behind it should be. */
 export class Playout {
@@ -82,7 +43,9 @@ export class Playout {
   #anchor;
   #calmSince;
   #correcting = false;
-  targetMs = TARGET_MIN_MS + MARGIN_MS;
+  #baseMs = TARGET_MIN_MS + MARGIN_MS;
+  #leads = new Map();
+  #leadMs = 0;
   rate = 1;
   state = "idle";
   stalls = 0;
@@ -91,7 +54,27 @@ export class Playout {
   /** `fixedMs` sets the target instead of what is measured. */
   constructor(fixedMs) {
     this.#fixedMs = fixedMs;
-    if (fixedMs !== undefined) this.targetMs = clamp(fixedMs, 0, FIXED_MAX_MS);
+    if (fixedMs !== undefined) this.#baseMs = clamp(fixedMs, 0, FIXED_MAX_MS);
+  }
+
+  /** Distance behind the fastest arrival that is wanted, in ms. */
+  get targetMs() {
+    const { intervalMs = 0 } = this.#tracks.get("audio") ?? {};
+    if (this.#fixedMs === undefined || this.#leadMs === 0) return this.#baseMs + this.#leadMs;
+    // A wish for less than the speakers take would be a wish for silence.
+    return Math.max(this.#baseMs, this.#leadMs + intervalMs + MARGIN_MS);
+  }
+
+  /**
+   * What is played of `track` must be there so much earlier than it is heard, in ms: the time that
+   * the system keeps sound before the speakers. Goes back at once where that is needed.
+   */
+  lead(track, ms, nowMs) {
+    const before = this.#leads.get(track) ?? 0;
+    if (Math.abs(ms - before) < LEAD_STEP_MS && ms !== 0) return;
+    this.#leads.set(track, Math.min(ms, LEAD_MAX_MS));
+    this.#leadMs = Math.max(0, ...this.#leads.values());
+    if (this.#anchor && this.lagMs(nowMs) < this.targetMs) this.skipToLive(nowMs);
   }
 
   /** A frame of `track` arrived; those of the past (`live` false) say nothing about jitter. */
@@ -134,9 +117,10 @@ export class Playout {
   aheadMs(nowMs, slack = 0) {
     const position = this.positionMs(nowMs) ?? 0;
     let ahead = Infinity;
-    for (const { newestMs, intervalMs, atMs } of this.#tracks.values()) {
+    for (const [track, { newestMs, intervalMs, atMs }] of this.#tracks) {
       if (nowMs - atMs < SILENT_MS) {
-        ahead = Math.min(ahead, newestMs + intervalMs * (1 + slack) - position);
+        const lead = this.#leads.get(track) ?? 0;
+        ahead = Math.min(ahead, newestMs + intervalMs * (1 + slack) - position - lead);
       }
     }
     return ahead;
@@ -151,12 +135,15 @@ export class Playout {
     this.state = "playing";
   }
 
-  /** Where the sound really is: the clock follows it. Says whether it is too far to follow. */
+  /** Whether sound of `mediaMs` is near enough to the position to be followed. */
+  follows(mediaMs, nowMs) {
+    return Math.abs(mediaMs - this.positionMs(nowMs)) < FOLLOW_MS;
+  }
+
+  /** Where the sound really is: the clock follows it. */
   heard(mediaMs, nowMs) {
     const error = mediaMs - this.positionMs(nowMs);
-    if (Math.abs(error) > 120) return false;
-    this.#moveTo(this.positionMs(nowMs) + error * 0.08, nowMs);
-    return true;
+    this.#moveTo(this.positionMs(nowMs) + error * FOLLOW_SHARE, nowMs);
   }
 
   /** Call it some times a second. Returns "skip" when the position has jumped. */
@@ -194,16 +181,19 @@ export class Playout {
 
   #retarget(nowMs) {
     if (this.#fixedMs !== undefined) return;
-    const wanted = clamp(this.#arrivals.jitterMs + MARGIN_MS, TARGET_MIN_MS, TARGET_MAX_MS);
-    if (wanted > this.targetMs) {
-      this.targetMs = wanted;
+    const { jitterMs, habitMs } = this.#arrivals;
+    const beyond = Math.max(0, habitMs - jitterMs) * HABIT_BEYOND;
+    const late = jitterMs + beyond + MARGIN_MS;
+    const wanted = clamp(late, TARGET_MIN_MS, TARGET_MAX_MS);
+    if (wanted > this.#baseMs) {
+      this.#baseMs = wanted;
       this.#calmSince = undefined;
-    } else if (wanted > this.targetMs - FALL_MIN_MS) {
+    } else if (wanted > this.#baseMs - FALL_MIN_MS) {
       this.#calmSince = undefined;
     } else {
       this.#calmSince ??= nowMs;
       if (nowMs - this.#calmSince < CALM_MS) return;
-      this.targetMs = Math.max(wanted, this.targetMs * 0.8);
+      this.#baseMs = Math.max(wanted, this.#baseMs * 0.8);
       this.#calmSince = nowMs;
     }
   }

@@ -72,8 +72,10 @@ export class Sequencer {
       const group = this.#groups.get(this.#current);
       if (group) this.#drain(group.objects);
       const later = [...this.#groups.keys()].filter((id) => id > this.#current);
-      if (later.length === 0 || this.#fetching) return;
       const late = later.length >= GROUPS_MAX;
+      // A past that does not come must not hold up what is live for ever.
+      if (later.length === 0 || (this.#fetching && !late)) return;
+      this.#fetching = false;
       const broken = group && group.objects.size > 0;
       if (group?.open && !broken && !late) return;
       this.#groups.delete(this.#current);

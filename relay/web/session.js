@@ -113,6 +113,35 @@ export class Session {
     this.#follow(request, handlers);
   }
 
+  /** The newest object of a track, `{group, object}`. Fails with [`Refused`]. */
+  async status(namespace, track) {
+    const request = await this.#request(moqt.trackStatus(this.#takeId(), namespace, track));
+    const answer = await request.message();
+    request.writer.close().catch(() => {});
+    if (answer.kind === "requestError") throw new Refused(answer.code, answer.reason);
+    return answer.largest;
+  }
+
+  /**
+   * Publishes a track of datagrams: gives a function that sends a payload as the next group.
+   * Fails with [`Refused`].
+   */
+  async publish(namespace, track) {
+    const id = this.#takeId();
+    // Ids are not used twice, so they serve as aliases, too.
+    const request = await this.#request(moqt.publish(id, namespace, track, id));
+    const answer = await request.message();
+    if (answer.kind === "requestError") throw new Refused(answer.code, answer.reason);
+    const { datagrams } = this.#transport;
+    const writer = (datagrams.createWritable?.() ?? datagrams.writable).getWriter();
+    let group = 0;
+    return (payload) => {
+      // A datagram that is lost here or on the way is what they are for.
+      writer.write(moqt.datagram(id, group, payload)).catch(() => {});
+      group += 1;
+    };
+  }
+
   async #follow(request, handlers) {
     try {
       for (;;) {

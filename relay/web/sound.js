@@ -7,6 +7,7 @@ export class Sound {
   #worker;
   #format;
   #context;
+  #module;
   #node;
   #gain;
   #making;
@@ -19,9 +20,12 @@ export class Sound {
 
   /** The stream's sound is this, or none: `{sampleRate, channels, buffer}`. */
   setFormat(format) {
+    const before = this.#format;
     this.#format = format.sampleRate ? format : undefined;
-    this.#drop();
-    if (!this.#muted) this.start();
+    this.#dropNode();
+    // A context that a tap has started is kept: a new one might need another tap.
+    if (this.#format && before && before.sampleRate !== format.sampleRate) this.#dropContext();
+    if (this.#format && !this.#muted) this.start();
   }
 
   get available() {
@@ -54,20 +58,27 @@ export class Sound {
   /** Browsers allow it only after a tap or a key. */
   start() {
     if (!this.#format) return;
-    this.#making ??= this.#make(this.#format).catch(() => this.#drop());
+    this.#making ??= this.#make(this.#format).catch(() => this.#dropNode());
     this.#context?.resume().catch(() => {});
   }
 
-  async #make({ sampleRate, channels, buffer }) {
+  #open(sampleRate) {
     const context = new AudioContext({ sampleRate, latencyHint: "interactive" });
     this.#context = context;
     context.onstatechange = () => this.tell();
-    await context.audioWorklet.addModule(new URL("audio.worklet.js", import.meta.url));
+    this.#module = context.audioWorklet.addModule(new URL("audio.worklet.js", import.meta.url));
+  }
+
+  async #make(format) {
+    const { sampleRate, channels, buffer } = format;
+    if (!this.#context) this.#open(sampleRate);
+    const context = this.#context;
+    await this.#module;
     // A new format may have come while the module was loaded.
-    if (this.#context !== context) return;
+    if (this.#context !== context || this.#format !== format) return;
     const node = new AudioWorkletNode(context, "weir-player", {
       numberOfInputs: 0,
-      outputChannelCount: [Math.min(channels, 2)],
+      outputChannelCount: [channels],
       processorOptions: { buffer, channels },
     });
     const { port1, port2 } = new MessageChannel();
@@ -91,16 +102,23 @@ export class Sound {
     this.#worker.postMessage({ kind: "output", running, latencyMs: seconds * 1000 });
   }
 
-  #drop() {
+  #dropNode() {
     this.#node?.port.postMessage({ close: true });
     this.#node?.disconnect();
+    this.#gain?.disconnect();
+    this.#node = this.#gain = this.#making = undefined;
+    this.tell();
+  }
+
+  #dropContext() {
     this.#context?.close().catch(() => {});
-    this.#node = this.#gain = this.#context = this.#making = undefined;
+    this.#context = this.#module = undefined;
     this.tell();
   }
 
   close() {
     this.#format = undefined;
-    this.#drop();
+    this.#dropNode();
+    this.#dropContext();
   }
 }

@@ -1,5 +1,9 @@
-// The statistics overlay: what the worker measured, as words.
+// The statistics overlay: what the worker measured, as words and as a bar.
 import { codecName } from "./words.js";
+
+/** The stages of the latency in the order in which a frame goes through them. */
+const STAGES = [["network", "Network", "networkMs"], ["buffer", "Buffer", "bufferMs"],
+  ["decode", "Decoding", "decodeMs"]];
 
 const ms = (value) => (Number.isFinite(value) ? `${Math.round(value)} ms` : "–");
 
@@ -7,24 +11,28 @@ function rate(bps) {
   return bps >= 1e6 ? `${(bps / 1e6).toFixed(2)} Mbit/s` : `${Math.round(bps / 1e3)} kbit/s`;
 }
 
-/** Rows of the overlay, label and value. */
+function total(stats) {
+  // Without the relay's clock the network's part is not known, and said to be missing.
+  if (!Number.isFinite(stats.totalMs)) return `${ms(stats.lagMs)} + network`;
+  const error = stats.clockErrorMs;
+  return Number.isFinite(error) ? `${ms(stats.totalMs)} ± ${Math.max(1, Math.round(error))}`
+    : ms(stats.totalMs);
+}
+
+/** Rows of the overlay: label, value, and the stage whose colour they explain. */
 export function rows(stats) {
-  const network = Number.isFinite(stats.rttMs) ? stats.rttMs / 2 : undefined;
   const codecs = [stats.videoCodec, stats.audioCodec].filter(Boolean).map(codecName);
+  const picture = stats.width > 0 ? `${stats.width} × ${stats.height}` : "–";
   return [
-    // Without the encoder and the way to the relay, of which the player knows nothing.
-    network === undefined ? ["Arrival to screen", ms(stats.lagMs)]
-      : ["Relay to screen", ms(stats.lagMs + network)],
-    ["Target", ms(stats.targetMs)],
-    ["Network, one way", ms(network)],
-    ["Buffer", ms(stats.aheadMs)],
+    ["Relay to screen", total(stats)],
+    ...STAGES.map(([stage, label, field]) => [label, ms(stats[field]), stage]),
+    ["Ahead / target", `${ms(stats.aheadMs)} / ${ms(stats.targetMs)}`],
     ["Arrival jitter", ms(stats.jitterMs)],
-    ["Speed", `${(stats.rate * 100).toFixed(1)} %`],
-    ["Picture", stats.videoCodec ? `${stats.width} × ${stats.height}` : "none"],
-    ["Frames", `${stats.fps.toFixed(0)} /s`],
-    ["Dropped", `${stats.dropped}`],
-    ["Stalls, skips", `${stats.stalls}, ${stats.skips}`],
+    ["Playing speed", `${(stats.rate * 100).toFixed(1)} %`],
     ["Picture − sound", ms(stats.offsetMs)],
+    ["Picture", stats.videoCodec ? `${picture}, ${stats.fps.toFixed(0)} fps` : "none"],
+    ["Dropped frames", `${stats.dropped} of ${stats.rendered + stats.dropped}`],
+    ["Stalls / skips", `${stats.stalls} / ${stats.skips}`],
     ["Codecs", codecs.join(", ") || "–"],
     ["Bitrate", rate(stats.bitrateBps)],
     ["First picture", ms(stats.firstPictureMs)],
@@ -36,11 +44,22 @@ export function rows(stats) {
 export function show(list, stats) {
   const lines = rows(stats);
   if (list.children.length !== lines.length * 2) {
-    const cells = lines.flatMap(() => ["dt", "dd"].map((tag) => document.createElement(tag)));
+    const cells = lines.flatMap(([, , stage]) => {
+      const [label, value] = ["dt", "dd"].map((tag) => document.createElement(tag));
+      if (stage) label.className = stage;
+      return [label, value];
+    });
     list.replaceChildren(...cells);
   }
-  lines.flat().forEach((text, at) => {
+  lines.flatMap(([label, value]) => [label, value]).forEach((text, at) => {
     const cell = list.children[at];
     if (cell.textContent !== text) cell.textContent = text;
   });
+}
+
+/** Sets the bar's parts to their share of the whole. */
+export function showBar(bar, stats) {
+  for (const [stage, , field] of STAGES) {
+    bar.querySelector(`.${stage}`).style.flexGrow = Math.max(0, stats[field] ?? 0);
+  }
 }

@@ -25,13 +25,18 @@ const button = (id, name, label, keys) =>
 export const MARKUP = `
 <div id="stage" tabindex="-1">
   <canvas id="picture" role="img" aria-label="Live picture"></canvas>
+  <div id="silent" hidden><div id="level" aria-hidden="true">${icon("loud")}</div>
+    <p>Sound only</p></div>
   <div id="veil"><div id="card">
     <div id="busy" aria-hidden="true"></div>
     <p id="title"></p><p id="text"></p>
     <button id="retry" type="button">Try again now</button>
   </div></div>
   <button id="unmute" type="button" hidden>${icon("muted")}<span>Turn the sound on</span></button>
-  <section id="stats" aria-label="Statistics" hidden><dl></dl></section>
+  <section id="stats" aria-label="Statistics" tabindex="0" hidden>
+    <div id="bars" aria-hidden="true"><i class="network"></i><i class="buffer"></i><i
+      class="decode"></i></div><dl></dl></section>
+  <p id="notice" aria-hidden="true" hidden></p>
   <div id="bar" role="group" aria-label="Player controls">
     ${button("play", "pause", "Pause", "k")}
     ${button("mute", "muted", "Turn the sound on", "m")}
@@ -98,19 +103,36 @@ button[hidden], input[hidden] { display: none; }
   font-size: 12.5px; line-height: 1.5; font-variant-numeric: tabular-nums; }
 #stats[hidden] { display: none; }
 #stats dl { display: grid; grid-template-columns: auto auto; gap: 0 1rem; margin: 0; }
-#stats dt { color: #9fb0bf; }
+#stats dt { color: #a9b9c7; }
+#stats dt[class]::before { content: ""; display: inline-block; width: .7em; height: .7em;
+  margin-right: .45em; border-radius: 2px; }
 #stats dd { margin: 0; text-align: right; }
+#bars { display: flex; gap: 2px; height: 8px; margin: .15rem 0 .45rem; }
+#bars i { flex: 0 0 2px; border-radius: 2px; }
+#bars .network, dt.network::before { background: #5cc3e6; }
+#bars .buffer, dt.buffer::before { background: #f2b84b; }
+#bars .decode, dt.decode::before { background: #c58cf2; }
+#notice { position: absolute; left: 50%; bottom: 76px; margin: 0; padding: .5rem .9rem;
+  translate: -50%; border-radius: 10px; background: rgb(7 12 16 / .86); font-size: .9rem; }
+#notice[hidden], #silent[hidden] { display: none; }
+#silent { position: absolute; inset: 0; display: grid; place-content: center; gap: .8rem;
+  background: radial-gradient(circle at 50% 40%, #15303c, #07090c); text-align: center;
+  color: #b4c0cc; }
+#silent p { margin: 0; }
+#level { --level: 0; display: grid; place-items: center; width: 84px; height: 84px;
+  margin: 0 auto; border-radius: 50%; color: #f4f7fa; background: rgb(92 195 230 / .25);
+  box-shadow: 0 0 0 calc(var(--level) * 34px) rgb(92 195 230 / .18); transition: box-shadow .4s; }
+#level svg { width: 40px; height: 40px; }
 #said { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
   margin: 0; white-space: nowrap; }
 @media (max-width: 520px) {
   #volume { display: none; }
   #stats { left: 6px; right: 6px; top: 6px; max-height: calc(100% - 56px); padding: .4rem .6rem;
-    font-size: 10.5px; line-height: 1.5; white-space: nowrap; scrollbar-width: none; }
-  #stats dl { grid-template-columns: auto 1fr auto 1fr; gap: 0 .6rem; }
+    font-size: 11.5px; line-height: 1.5; }
   #busy { width: 1.6rem; height: 1.6rem; margin-bottom: .5rem; }
   #veil { padding-bottom: 3.2rem; }
 }
 @media (prefers-reduced-motion: reduce) {
   #busy { animation-duration: 4s; }
-  #bar, #veil { transition: none; }
+  #bar, #veil, #level { transition: none; }
 }`;

@@ -10,6 +10,8 @@ const query = new URLSearchParams(location.search);
 const player = document.querySelector("weir-player");
 const title = name.split("/").map(decodeURIComponent).join("/");
 
+// In a frame of another page there is room for the picture only.
+document.documentElement.classList.toggle("framed", window !== window.top);
 document.title = `${title} · Weir`;
 document.querySelector("h1").textContent = title;
 player.setAttribute("aria-label", `Live stream ${title}`);
@@ -31,6 +33,7 @@ async function relay() {
 
 const { quic_port: port } = await relay();
 if (query.has("latency")) player.setAttribute("latency", query.get("latency"));
+if (query.get("reports") === "off") player.setAttribute("reports", "off");
 if (query.has("sound")) player.setAttribute("sound", "");
 player.setAttribute("certificate-url", "/certificate.sha256");
 player.setAttribute("src", `https://${location.hostname}:${port}/${name}`);

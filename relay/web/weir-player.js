@@ -1,15 +1,18 @@
 // The custom element: <weir-player src="https://host:4443/live/cam"></weir-player>.
 //
 // Attributes: `src`, the stream; `certificate`, the SHA-256 of a self-made certificate in hex, or
-// `certificate-url`, where to read it; `latency`, a fixed distance behind live in ms; `sound`, to
-// begin with sound where the browser lets it. Event `state` tells `detail.state`.
+// `certificate-url`, where to read it (else where this module came from); `latency`, a fixed
+// distance behind live in ms; `sound`, to begin with sound where the browser lets it;
+// `reports="off"`, to tell the relay nothing. Event `state` tells `detail.state`.
 import { Sound } from "./sound.js";
-import { show } from "./statistics.js";
+import { show, showBar } from "./statistics.js";
 import { MARKUP, STYLE, icon } from "./view.js";
 import { WORDS, missingFeatures } from "./words.js";
 
 /** Controls hide after so long without a pointer or a key, in ms. */
 const IDLE_MS = 3000;
+/** Time for which a notice is shown, in ms. */
+const NOTICE_MS = 6000;
 const VOLUME_STEP = 5;
 /** Time in which a worker says goodbye to the relay, in ms. */
 const GOODBYE_MS = 500;
@@ -32,13 +35,14 @@ class WeirPlayer extends HTMLElement {
   #worker;
   #context;
   #sound;
-  #state = "unset";
+  #state;
   #muted = true;
   #paused = false;
   #idle;
   #stats;
   #leaving;
   #pip;
+  #noticed;
 
   constructor() {
     super();
@@ -72,7 +76,7 @@ class WeirPlayer extends HTMLElement {
 
   /** The state as a word: `connecting`, `waiting`, `live`, ... */
   get state() {
-    return this.#state;
+    return this.#state ?? "unset";
   }
 
   /** The newest statistics of the worker. */
@@ -122,12 +126,14 @@ class WeirPlayer extends HTMLElement {
     const url = new URL(src, location.href);
     const namespace = url.pathname.split("/").filter(Boolean).map(decodeURIComponent);
     const latency = parseFloat(this.getAttribute("latency"));
-    const certificateUrl = this.getAttribute("certificate-url");
+    // The relay that this module came from says what its certificate is.
+    const certificateUrl = this.getAttribute("certificate-url")
+      ?? new URL("/certificate.sha256", import.meta.url).href;
     this.#worker = startWorker();
     this.#worker.onmessage = ({ data }) => this.#told(data);
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      this.#become("offline", { reason: event.message || "the player could not be loaded" });
+      this.#become("broken", { reason: event.message || "its modules could not be loaded" });
     };
     this.#sound = new Sound(this.#worker);
     this.#sound.volume = this.#parts.volume.value / 100;
@@ -135,8 +141,10 @@ class WeirPlayer extends HTMLElement {
     this.#worker.postMessage({
       kind: "start", url: url.href, namespace,
       certificate: this.getAttribute("certificate") ?? undefined,
-      certificateUrl: certificateUrl ? new URL(certificateUrl, location.href).href : undefined,
+      certificateUrl: new URL(certificateUrl, location.href).href,
       latencyMs: Number.isFinite(latency) ? latency : undefined,
+      reports: this.getAttribute("reports") !== "off",
+      startedMs: performance.timeOrigin + performance.now(),
     });
     return this.#become("connecting");
   }
@@ -152,7 +160,8 @@ class WeirPlayer extends HTMLElement {
     this.#context ??= picture.getContext("2d", { alpha: false });
     this.#context.drawImage(frame, 0, 0, width, height);
     frame.close();
-    this.#worker?.postMessage({ kind: "shown" });
+    const atMs = performance.timeOrigin + performance.now();
+    this.#worker?.postMessage({ kind: "shown", atMs });
   }
 
   #stop() {
@@ -166,6 +175,9 @@ class WeirPlayer extends HTMLElement {
   #told(data) {
     switch (data.kind) {
       case "picture": return this.#show(data.frame);
+      case "video":
+        this.#parts.silent.hidden = data.codec !== undefined;
+        return undefined;
       case "state": return this.#become(data.state, data.detail);
       case "audio":
         this.#sound?.setFormat(data);
@@ -173,7 +185,7 @@ class WeirPlayer extends HTMLElement {
         this.muted = this.#muted;
         return undefined;
       case "stats": return this.#update(data.stats);
-      case "notice": return void (this.#parts.said.textContent = "The sound cannot be played here");
+      case "notice": return this.#notice("The sound cannot be played here");
       default: return undefined;
     }
   }
@@ -196,12 +208,26 @@ class WeirPlayer extends HTMLElement {
     if (changed) this.dispatchEvent(new CustomEvent("state", { detail: { state, ...detail } }));
   }
 
+  /** Something that a person should know and that does not stop the picture. */
+  #notice(text) {
+    const { notice, said } = this.#parts;
+    notice.textContent = said.textContent = text;
+    notice.hidden = false;
+    clearTimeout(this.#noticed);
+    this.#noticed = setTimeout(() => {
+      notice.hidden = true;
+    }, NOTICE_MS);
+  }
+
   #update(stats) {
     this.#stats = stats;
     this.#sound?.tell();
     const late = this.#paused || stats.lagMs - stats.targetMs > LIVE_WITHIN_MS;
     this.#parts.live.classList.toggle("on", this.#state === "live" && !late);
-    if (!this.#parts.stats.hidden) show(this.#parts.stats.querySelector("dl"), stats);
+    this.#parts.level.style.setProperty("--level", Math.min(1, Math.sqrt(stats.level) * 1.4));
+    if (this.#parts.stats.hidden) return;
+    show(this.#parts.stats.querySelector("dl"), stats);
+    showBar(this.#parts.bars, stats);
   }
 
   #label(id, name, label) {
@@ -293,7 +319,7 @@ class WeirPlayer extends HTMLElement {
       await this.#pip.play();
       await this.#pip.requestPictureInPicture();
     } catch {
-      this.#parts.said.textContent = "Picture in picture is not possible here";
+      this.#notice("Picture in picture is not possible here");
     }
     return undefined;
   }

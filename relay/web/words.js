@@ -24,6 +24,11 @@ export const WORDS = {
       + `(${plain(reason)})`,
     retry: true,
   }),
+  broken: ({ reason }) => ({
+    title: "The player has failed",
+    text: `Load the page again; if that does not help, the streamer should know of this: `
+      + `${plain(reason)}.`,
+  }),
   refused: ({ reason }) => ({
     title: "The relay refuses this stream",
     text: `It says: ${plain(reason)}.`,

@@ -19,20 +19,25 @@ const PAGE: &str = include_str!("../../web/watch.html");
 
 /// The modules by their names below `/player/`.
 const MODULES: &[(&str, &str)] = &[
+    ("arrivals.js", include_str!("../../web/arrivals.js")),
     ("audio.js", include_str!("../../web/audio.js")),
     (
         "audio.worklet.js",
         include_str!("../../web/audio.worklet.js"),
     ),
+    ("clock.js", include_str!("../../web/clock.js")),
     ("connection.js", include_str!("../../web/connection.js")),
     (
         "decoder.worker.js",
         include_str!("../../web/decoder.worker.js"),
     ),
+    ("latency.js", include_str!("../../web/latency.js")),
     ("loc.js", include_str!("../../web/loc.js")),
+    ("measures.js", include_str!("../../web/measures.js")),
     ("moqt.js", include_str!("../../web/moqt.js")),
     ("msf.js", include_str!("../../web/msf.js")),
     ("playout.js", include_str!("../../web/playout.js")),
+    ("reports.js", include_str!("../../web/reports.js")),
     ("ring.js", include_str!("../../web/ring.js")),
     ("sequencer.js", include_str!("../../web/sequencer.js")),
     ("session.js", include_str!("../../web/session.js")),

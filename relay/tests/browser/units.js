@@ -46,8 +46,13 @@ const moqt = await import("/player/moqt.js");
 const { mediaProperties } = await import("/player/loc.js");
 const { parseCatalog } = await import("/player/msf.js");
 const { Sequencer } = await import("/player/sequencer.js");
-const { Arrivals, Playout, SKIP_LAG_MS } = await import("/player/playout.js");
+const { Arrivals } = await import("/player/arrivals.js");
+const { RelayClock } = await import("/player/clock.js");
+const { LATENCY_MAX_MS, Latency, PAIRS_MAX, distribution } = await import("/player/latency.js");
+const { Playout, SKIP_LAG_MS } = await import("/player/playout.js");
+const { BYTES_MAX, compose } = await import("/player/reports.js");
 const { CAPACITY, Ring, WORD } = await import("/player/ring.js");
+const { Video } = await import("/player/video.js");
 
 await check("integers of the draft's examples", () => {
   const examples = [["25", 37], ["bbbd", 15293], ["ed7f3e7d", 226442877],
@@ -83,7 +88,15 @@ await check("messages have the draft's bytes", () => {
   equal(subscribe("moqt-22"), "030013" + named + "03" + "1001" + "1105" + fill);
 });
 
+await check("questions and offers have the draft's bytes", () => {
+  equal(hex(moqt.trackStatus(4, ["a"], "v")), "0d0007" + "04" + "01" + "0161" + "0176" + "00");
+  equal(hex(moqt.publish(1, ["ns"], "video", 42)),
+    "1d000f" + "01" + "01" + "026e73" + "05766964656f" + "2a" + "01" + "1001");
+  equal(hex(moqt.datagram(42, 7, bytes("aabb"))), "0c" + "2a" + "07" + "aabb");
+});
+
 await check("answers are understood", () => {
+  equal(moqt.decode(0x07, bytes("01090503")), { kind: "requestOk", largest: { group: 5, object: 3 } });
   equal(moqt.decode(0x04, bytes("0001090503")),
     { kind: "subscribeOk", alias: 0, largest: { group: 5, object: 3 } });
   equal(moqt.decode(0x04, bytes("000008cf4240")).timescale, 1_000_000);
@@ -201,6 +214,17 @@ await check("a past that is complete before the subscription is granted is used"
   equal(out, ["3.0", "3.1", "3.2", "3.3"]);
 });
 
+await check("a past that never comes does not hold up what is live for ever", () => {
+  const { out, sequencer, push } = sequence(true);
+  sequencer.start({ group: 3, object: 1 });
+  for (let group = 4; group < 14; group += 1) {
+    sequencer.openGroup(group);
+    push(group, 0);
+    sequencer.endGroup(group);
+  }
+  equal(out.length > 0, true);
+});
+
 await check("groups that overtake each other wait, unless too many do", () => {
   const { out, sequencer, push } = sequence(true);
   sequencer.start(undefined);
@@ -308,6 +332,110 @@ await check("a fixed latency is kept", () => {
   equal(Math.abs(playout.lagMs(30_000) - 500) < 20, true);
 });
 
+/** When a packet comes that is sent at `atMs`: lost ones come again after some round trips. */
+function delivery(next, loss, wayMs) {
+  return (atMs) => {
+    let sentMs = atMs;
+    for (let again = 0; next() < loss; again += 1) {
+      sentMs += 2 * wayMs + 15 + next() * (again === 0 ? 35 : 85);
+    }
+    return sentMs + wayMs + next() * 3;
+  };
+}
+
+await check("a network that loses packets stops the picture only until that is known", () => {
+  for (const seed of [1, 2, 3, 4, 5]) {
+    const deliver = delivery(random(seed), 0.02, 50);
+    const events = [];
+    let before = 0;
+    for (let n = 0; n < 300 * 30; n += 1) {
+      // A group is one stream: nothing overtakes within it.
+      const packets = Array.from({ length: n % 60 === 0 ? 20 : 4 }, () => deliver((n * 1000) / 30));
+      before = Math.max(...packets, n % 60 === 0 ? 0 : before);
+      events.push([before, 1000 + (n * 1000) / 30]);
+    }
+    events.sort((a, b) => a[0] - b[0]);
+    const playout = new Playout();
+    let [at, early] = [0, 0];
+    for (let now = 0; now < 300_000; now += 20) {
+      for (; at < events.length && events[at][0] <= now; at += 1) {
+        playout.arrived("video", events[at][1], events[at][0], true);
+        if (playout.state === "idle") playout.skipToLive(events[at][0]);
+      }
+      playout.tick(now);
+      if (now === 60_000) early = playout.stalls;
+    }
+    equal([seed, playout.stalls - early, playout.skips, playout.targetMs < 900], [seed, 0, 0, true]);
+  }
+});
+
+await check("sound that is heard late is fetched early, and the picture waits for it", () => {
+  const playout = new Playout();
+  play(20, () => 0, playout);
+  const before = playout.targetMs;
+  playout.lead("audio", 180, 20_000);
+  equal(playout.targetMs, before + 180);
+  equal(Math.abs(playout.lagMs(20_000) - playout.targetMs) < 1, true);
+  playout.lead("audio", 0, 20_000);
+  equal(playout.targetMs, before);
+});
+
+await check("the relay's clock is taken from the quickest answer", () => {
+  const clock = new RelayClock();
+  equal([clock.relayMs(0), clock.errorMs(0)], [undefined, undefined]);
+  clock.add(1000, 500_050, 1100);
+  equal([clock.relayMs(1100), clock.errorMs(1100)], [500_100, 50]);
+  clock.add(2000, 501_009, 2010);
+  equal(clock.relayMs(2010), 501_014);
+  equal(clock.errorMs(2010) <= 5, true);
+  clock.add(3000, 9_999_999, 3900);
+  equal(clock.relayMs(3900), 502_904);
+  // Long after, an old answer is worth less than a new one.
+  clock.add(400_000, 900_000, 400_100);
+  equal(clock.relayMs(400_100), 900_050);
+});
+
+await check("latency is what the clocks say, and no less than the network takes", () => {
+  const latency = new Latency();
+  const times = { arrivedMs: 100, fedMs: 140, decodedMs: 145, shownMs: 160 };
+  latency.shown(times, 10_000, 9930, 4);
+  equal(latency.stages(), { totalMs: 70, networkMs: 10, bufferMs: 55, decodeMs: 5 });
+  equal(latency.take(), [[70, 1]]);
+  equal(latency.take(), []);
+  // A clock that promises too much, and one of another origin.
+  const late = new Latency();
+  late.shown(times, 10_000, 10_500, 4);
+  equal(late.stages().totalMs, 64);
+  const other = new Latency();
+  other.shown(times, 1.8e12, 9000, undefined);
+  equal(other.stages().totalMs, undefined);
+  equal(other.take(), []);
+});
+
+await check("a distribution keeps its counts in few pairs", () => {
+  equal(distribution([5, 5, 7.4, -3]), [[0, 1], [5, 2], [7, 1]]);
+  const next = random(11);
+  const values = Array.from({ length: 2000 }, () => next() * 1e5);
+  const pairs = distribution(values);
+  equal(pairs.length <= PAIRS_MAX, true);
+  equal(pairs.reduce((sum, [, count]) => sum + count, 0), 2000);
+  equal(pairs.at(-1)[0] <= LATENCY_MAX_MS, true);
+});
+
+await check("reports fit into a datagram and leave out what nobody knows", () => {
+  const stats = { aheadMs: 95.4, targetMs: 100, jitterMs: 4.2, rate: 1, fps: 29.97, rendered: 900,
+    dropped: 0, stalls: 1, stalledMs: 20.4, skips: 0, firstPictureMs: 240.2 };
+  const read = (report) => JSON.parse(new TextDecoder().decode(compose(report)));
+  const short = { stream: "live/cam", state: "live", latency: [[84, 3]], stats };
+  const found = read(short);
+  equal([found.v, found.latency_ms, found.startup_ms, found.stalled_ms, found.fps],
+    [1, [[84, 3]], 240, 20, 30]);
+  equal("av_offset_ms" in found || "clock_error_ms" in found, false);
+  const latency = Array.from({ length: 48 }, (_, n) => [50_000 + n, 100_000]);
+  const long = { ...short, stream: "x".repeat(300), latency };
+  equal(compose(long).length <= BYTES_MAX, true);
+});
+
 await check("a clock that drifts is followed", () => {
   // The publisher's clock is 200 parts in a million slow.
   const { playout } = play(120, (n) => n * 20 * 0.0002);
@@ -322,6 +450,96 @@ await check("a timeline that jumps is noticed", () => {
   for (let n = 0; n < 50; n += 1) arrivals.add(1000 + n * 20, 100);
   equal(arrivals.fastest, 100);
 });
+
+/** Runs `run(video, decoders)` with decoders that fail at the frames of `bad`. */
+async function withDecoders(bad, run) {
+  const real = [globalThis.VideoDecoder, globalThis.EncodedVideoChunk];
+  const decoders = [];
+  globalThis.EncodedVideoChunk = class {
+    constructor(init) {
+      Object.assign(this, init);
+    }
+  };
+  globalThis.VideoDecoder = class {
+    state = "unconfigured";
+    decodeQueueSize = 0;
+    seen = [];
+
+    constructor(on) {
+      this.on = on;
+      decoders.push(this);
+    }
+
+    configure(settings) {
+      this.state = "configured";
+      this.settings = settings;
+    }
+
+    decode(chunk) {
+      this.seen.push(chunk.timestamp);
+      if (bad.has(chunk.timestamp)) this.on.error(new Error("damaged"));
+      else this.on.output({ timestamp: chunk.timestamp, close() {} });
+    }
+
+    close() {
+      this.state = "closed";
+    }
+  };
+  try {
+    const refused = [];
+    const track = { codec: "avc1.42c01e" };
+    const on = { decoded() {}, unsupported: (codec) => refused.push(codec) };
+    await run(new Video(track, on), decoders, refused);
+  } finally {
+    [globalThis.VideoDecoder, globalThis.EncodedVideoChunk] = real;
+  }
+}
+
+/** Plays frames 0 to `count` in groups of ten, and says which are shown. */
+function showFrames(video, count) {
+  const shown = [];
+  for (let n = 0; n < count; n += 1) {
+    const media = { timestampUs: n * 1000, reordered: false };
+    video.push({ object: n % 10, payload: new Uint8Array(1), arrivedMs: n }, media);
+    video.decode(n);
+    const due = video.due(n);
+    if (due) shown.push(due.frame.timestamp / 1000);
+  }
+  return shown;
+}
+
+await check("after an error decoding goes on at the next key frame", () =>
+  withDecoders(new Set([13_000]), (video, decoders, refused) => {
+    const shown = showFrames(video, 30);
+    equal(shown, [...Array(13).keys(), ...Array.from({ length: 10 }, (_, n) => 20 + n)]);
+    equal([video.decodeErrors, video.dropped, decoders.length, refused], [1, 6, 2, []]);
+  }));
+
+await check("a decoder that never works gives way to another kind, and is given up then", () =>
+  withDecoders(new Set(Array.from({ length: 100 }, (_, n) => n * 1000)),
+    (video, decoders, refused) => {
+      equal(showFrames(video, 100), []);
+      const kinds = decoders.map(({ settings }) => settings.hardwareAcceleration);
+      equal(kinds.slice(0, 4), [null, null, "prefer-software", "prefer-software"].map((kind) =>
+        kind ?? undefined));
+      equal(refused, ["avc1.42c01e"]);
+    }));
+
+await check("a whole long group is taken in, and not counted as missed", () =>
+  withDecoders(new Set(), (video) => {
+    for (let n = 0; n < 600; n += 1) {
+      const object = { object: n, payload: new Uint8Array(1), arrivedMs: 0 };
+      video.push(object, { timestampUs: n * 1000, reordered: false });
+    }
+    video.from(599);
+    const shown = [];
+    for (let n = 0; n < 200; n += 1) {
+      video.decode(599);
+      const due = video.due(599);
+      if (due) shown.push(due.frame.timestamp / 1000);
+    }
+    equal([shown.at(-1), video.dropped], [599, 0]);
+  }));
 
 await check("the ring fills gaps with silence and wraps around", () => {
   const ring = new Ring(Ring.allocate(1, false), 1);

@@ -1,0 +1,70 @@
+// What the player counts about itself between two looks at it.
+
+/** Share of a new sample in the smoothed difference of picture and sound. */
+const OFFSET_SHARE = 0.1;
+
+export class Measures {
+  #bytes = 0;
+  #previous;
+  #offsetMs;
+  #stalledSince;
+  #stalledMs = 0;
+  size = { width: 0, height: 0 };
+  undrawn = 0;
+  firstPictureMs;
+
+  constructor(nowMs) {
+    this.#previous = { atMs: nowMs, bytes: 0, rendered: 0 };
+  }
+
+  received(bytes) {
+    this.#bytes += bytes;
+  }
+
+  /** The picture of media time `pictureMs` is seen while the sound of `soundMs` is heard. */
+  together(pictureMs, soundMs) {
+    if (soundMs === undefined) return void (this.#offsetMs = undefined);
+    const offset = pictureMs - soundMs;
+    this.#offsetMs = this.#offsetMs === undefined ? offset
+      : this.#offsetMs * (1 - OFFSET_SHARE) + offset * OFFSET_SHARE;
+  }
+
+  /** Whether playing stands still for want of media. */
+  standing(still, nowMs) {
+    if (still) this.#stalledSince ??= nowMs;
+    else if (this.#stalledSince !== undefined) {
+      this.#stalledMs += nowMs - this.#stalledSince;
+      this.#stalledSince = undefined;
+    }
+  }
+
+  /** Everything in numbers; `video` and `audio` may be missing. */
+  take(nowMs, playout, video, audio) {
+    const seconds = Math.max(0.001, (nowMs - this.#previous.atMs) / 1000);
+    const rendered = video?.rendered ?? 0;
+    const ahead = playout.aheadMs(nowMs);
+    const still = this.#stalledSince === undefined ? 0 : nowMs - this.#stalledSince;
+    const stats = {
+      lagMs: playout.lagMs(nowMs),
+      targetMs: playout.targetMs,
+      aheadMs: Number.isFinite(ahead) ? ahead : 0,
+      jitterMs: playout.jitterMs,
+      rate: playout.rate,
+      stalls: playout.stalls,
+      stalledMs: this.#stalledMs + still,
+      skips: playout.skips,
+      rendered,
+      fps: Math.max(0, rendered - this.#previous.rendered) / seconds,
+      bitrateBps: ((this.#bytes - this.#previous.bytes) * 8) / seconds,
+      dropped: this.undrawn + (video?.dropped ?? 0) + (audio?.dropped ?? 0),
+      decodeErrors: video?.decodeErrors ?? 0,
+      underruns: audio?.underruns ?? 0,
+      level: audio?.level ?? 0,
+      offsetMs: this.#offsetMs,
+      firstPictureMs: this.firstPictureMs,
+      ...this.size,
+    };
+    this.#previous = { atMs: nowMs, bytes: this.#bytes, rendered };
+    return stats;
+  }
+}
