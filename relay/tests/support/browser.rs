@@ -21,6 +21,9 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// Time a script of a test may take in the page, in milliseconds.
 const SCRIPT_MS: u64 = 45_000;
 
+/// A name of this machine that is not `localhost`, so that pages of it are not secure.
+pub(crate) const ELSEWHERE: &str = "elsewhere.test";
+
 /// A browser with one page. WebTransport needs QUIC, so that is not switched off.
 pub(crate) struct Browser {
     driver: Process,
@@ -48,6 +51,7 @@ impl Browser {
             "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--autoplay-policy=no-user-gesture-required", "--window-size=1280,800", profile,
+            format!("--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"),
         ]});
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": options, "timeouts": { "script": SCRIPT_MS },
@@ -84,6 +88,31 @@ impl Browser {
         );
         let body = json!({ "script": wrapped, "args": [] });
         self.call("POST", &format!("{}/execute/async", self.session), &body)
+    }
+
+    /// Opens another tab in front and gives the one that was there, for [`Self::show_tab`].
+    #[track_caller]
+    pub(crate) fn cover_tab(&self) -> String {
+        let path = format!("{}/window", self.session);
+        let before = self.call("GET", &path, &Value::Null);
+        let opened = self.call("POST", &format!("{path}/new"), &json!({ "type": "tab" }));
+        self.call("POST", &path, &json!({ "handle": opened["handle"] }));
+        before.as_str().unwrap().to_owned()
+    }
+
+    /// Closes the tab in front and goes back to `tab`.
+    #[track_caller]
+    pub(crate) fn show_tab(&self, tab: &str) {
+        let path = format!("{}/window", self.session);
+        self.call("DELETE", &path, &Value::Null);
+        self.call("POST", &path, &json!({ "handle": tab }));
+    }
+
+    /// A command of the Chrome DevTools protocol.
+    #[track_caller]
+    pub(crate) fn devtools(&self, command: &str, params: &Value) -> Value {
+        let path = format!("{}/goog/cdp/execute", self.session);
+        self.call("POST", &path, &json!({ "cmd": command, "params": params }))
     }
 
     /// Presses a key as a person does.

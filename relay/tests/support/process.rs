@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -124,6 +124,14 @@ impl Process {
             stdout,
             stderr,
         }
+    }
+
+    /// Starts `command` with a pipe to its standard input.
+    #[track_caller]
+    pub(crate) fn spawn_fed(name: &str, command: &mut Command) -> (Self, ChildStdin) {
+        let mut process = Self::spawn_reading(name, command, Stdio::piped());
+        let input = process.child.stdin.take().unwrap();
+        (process, input)
     }
 
     /// Runs `command` to its end, which has to come within `limit`.

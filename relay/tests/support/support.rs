@@ -15,6 +15,7 @@
 )]
 
 mod browser;
+mod drawn;
 mod flv;
 mod media;
 mod moqt;
@@ -23,11 +24,14 @@ mod player;
 mod process;
 mod relay;
 mod rtmp;
+mod site;
 mod source;
 mod streams;
 mod trust;
+mod viewer;
 
-pub(crate) use browser::Browser;
+pub(crate) use browser::{Browser, ELSEWHERE};
+pub(crate) use drawn::{DRAWN_FPS, Drawing, Drawn};
 pub(crate) use flv::{FlvTag, Kind};
 pub(crate) use media::{Frame, Media, Track};
 pub(crate) use moqt::{ANSWER, Asked, Habits, MoqtClient, track_of};
@@ -36,5 +40,7 @@ pub(crate) use player::Player;
 pub(crate) use process::{Process, Scratch, now, sleep, wait_for};
 pub(crate) use relay::{Pull, Response, Weir, weir};
 pub(crate) use rtmp::{Publisher, opus_tags};
+pub(crate) use site::Site;
 pub(crate) use source::{Recipe, Source, ffmpeg, push, recipes};
 pub(crate) use streams::{FetchStream, GroupStream, MoqtObject, StreamEnd};
+pub(crate) use viewer::{PATIENCE, Picture, Viewer};
