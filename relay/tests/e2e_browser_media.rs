@@ -62,7 +62,7 @@ fn av1_and_opus_are_played() {
             "-c:v",
             "libaom-av1",
             "-cpu-used",
-            "9",
+            "8",
             "-usage",
             "realtime",
             "-lag-in-frames",

@@ -88,7 +88,7 @@ button[hidden], input[hidden] { display: none; }
   grid-auto-flow: column; gap: .5rem; padding: 0 1rem 0 .7rem; background: #f4f7fa;
   color: #0d1a22; font-weight: 600; box-shadow: 0 2px 14px rgb(0 0 0 / .45); }
 #unmute:hover { background: #fff; }
-#bar { position: absolute; inset: auto 0 0; display: flex; align-items: center; gap: 2px;
+#bar { position: absolute; z-index: 1; inset: auto 0 0; display: flex; align-items: center; gap: 2px;
   padding: 28px 8px max(6px, env(safe-area-inset-bottom));
   background: linear-gradient(transparent, rgb(0 0 0 / .72)); transition: opacity .2s; }
 .idle #bar { opacity: 0; }
@@ -99,6 +99,7 @@ button[hidden], input[hidden] { display: none; }
 #live i { width: 9px; height: 9px; border-radius: 50%; background: #7d8894; }
 #live.on i { background: #ff4d4f; }
 #stats { position: absolute; top: 12px; right: 12px; max-height: calc(100% - 84px); overflow: auto;
+  overscroll-behavior: contain;
   padding: .7rem .9rem; border-radius: 10px; background: rgb(7 12 16 / .86);
   font-size: 12.5px; line-height: 1.5; font-variant-numeric: tabular-nums; }
 #stats[hidden] { display: none; }

@@ -1,4 +1,4 @@
-// The page at /watch/{name}: asks the relay where its QUIC side is and starts the player.
+// The page at /watch/{name}: starts the player with what the relay has filled in.
 import "./weir-player.js";
 import { WORDS } from "./words.js";
 
@@ -31,7 +31,8 @@ async function relay() {
   }
 }
 
-const { quic_port: port } = await relay();
+// A relay that has no QUIC port by now is asked until it does.
+const port = player.dataset.port || (await relay()).quic_port;
 if (query.has("latency")) player.setAttribute("latency", query.get("latency"));
 if (query.get("reports") === "off") player.setAttribute("reports", "off");
 if (query.has("sound")) player.setAttribute("sound", "");

@@ -11,6 +11,8 @@ import { WORDS, missingFeatures } from "./words.js";
 
 /** Controls hide after so long without a pointer or a key, in ms. */
 const IDLE_MS = 3000;
+/** A player that starts so early in its page, in ms, starts with it. */
+const PAGE_MS = 3000;
 /** Time for which a notice is shown, in ms. */
 const NOTICE_MS = 6000;
 const VOLUME_STEP = 5;
@@ -26,6 +28,12 @@ function startWorker() {
   const source = `import ${JSON.stringify(url.href)};`;
   const blob = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   return new Worker(blob, { type: "module" });
+}
+
+/** When somebody began to wait for the picture: when the page was opened, if that was just now. */
+function begunMs() {
+  const now = performance.now();
+  return performance.timeOrigin + (now < PAGE_MS ? 0 : now);
 }
 
 class WeirPlayer extends HTMLElement {
@@ -144,7 +152,7 @@ class WeirPlayer extends HTMLElement {
       certificateUrl: new URL(certificateUrl, location.href).href,
       latencyMs: Number.isFinite(latency) ? latency : undefined,
       reports: this.getAttribute("reports") !== "off",
-      startedMs: performance.timeOrigin + performance.now(),
+      startedMs: begunMs(),
     });
     return this.#become("connecting");
   }

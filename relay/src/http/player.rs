@@ -1,16 +1,19 @@
 //! The player: its page and modules, embedded in the binary.
 //!
-//! Everything here is the same for every stream and every viewer; what differs the page takes from
-//! its own address and from the API.
+//! The page is the same for every stream and every viewer: it takes the name from its own address.
+//! What it must know of the relay is filled in, so that the first picture waits for no question.
+
+use std::borrow::Cow;
 
 use axum::Router;
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 
 use super::Context;
+use crate::stats::snapshot::ProcessSnapshot;
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -52,7 +55,7 @@ const MODULES: &[(&str, &str)] = &[
 
 /// What the page may load: this server's modules, its own style, and any relay's streams.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
-    worker-src 'self'; style-src 'unsafe-inline'; connect-src 'self' https:; \
+    worker-src 'self'; style-src 'unsafe-inline'; img-src data:; connect-src 'self' https:; \
     base-uri 'none'; form-action 'none'";
 
 /// The page is alone in its process, so that its threads may share memory: the player's sound
@@ -67,12 +70,24 @@ pub(super) fn router() -> Router<Context> {
         .route("/player/{name}", get(module))
 }
 
-async fn page(request: HeaderMap) -> Response {
+async fn page(State(context): State<Context>, request: HeaderMap) -> Response {
     let isolation = [
         (OPENER_POLICY, "same-origin"),
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
     ];
-    (isolation, asset(&request, HTML, PAGE)).into_response()
+    let port = quic_port(&(context.process)());
+    let port = port.map_or_else(String::new, |port| port.to_string());
+    let page = PAGE
+        .replace("{{port}}", &port)
+        .replace("{{certificate}}", &(context.certificate_sha256)());
+    (isolation, asset(&request, HTML, page)).into_response()
+}
+
+/// UDP port of the QUIC listener; the host is the one that the page came from.
+pub(super) fn quic_port(process: &ProcessSnapshot) -> Option<u16> {
+    let mut listeners = process.listeners.iter();
+    let (_, addr) = listeners.find(|(name, _)| name == "quic")?;
+    addr.rsplit_once(':')?.1.parse().ok()
 }
 
 /// Readable from pages of other origins: they may import the player.
@@ -86,12 +101,17 @@ async fn module(Path(name): Path<String>, request: HeaderMap) -> Response {
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (RESOURCE_POLICY, "cross-origin"),
     ];
-    (shared, asset(&request, JAVASCRIPT, text)).into_response()
+    (shared, asset(&request, JAVASCRIPT, *text)).into_response()
 }
 
 /// A text that browsers keep and ask about: a new relay's player is never mixed with an old one's.
-fn asset(request: &HeaderMap, content_type: &'static str, text: &'static str) -> Response {
-    let tag = tag(text);
+fn asset(
+    request: &HeaderMap,
+    content_type: &'static str,
+    text: impl Into<Cow<'static, str>>,
+) -> Response {
+    let text = text.into();
+    let tag = tag(&text);
     let headers = [
         (header::CONTENT_TYPE, content_type),
         (header::CACHE_CONTROL, "no-cache"),

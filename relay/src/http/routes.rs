@@ -59,11 +59,9 @@ pub(super) fn router(context: Context) -> Router {
 /// Readable from pages of other origins, as the certificate's hash is.
 async fn relay(State(context): State<Context>) -> Response {
     let process = (context.process)();
-    let quic = process.listeners.iter().find(|(name, _)| name == "quic");
-    let port = quic.and_then(|(_, addr)| addr.rsplit_once(':')?.1.parse().ok());
     let facts = RelayFacts {
+        quic_port: player::quic_port(&process),
         version: process.version,
-        quic_port: port,
     };
     let headers = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"), NO_STORE];
     (headers, Json(facts)).into_response()
