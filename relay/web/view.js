@@ -88,8 +88,8 @@ button[hidden], input[hidden] { display: none; }
   grid-auto-flow: column; gap: .5rem; padding: 0 1rem 0 .7rem; background: #f4f7fa;
   color: #0d1a22; font-weight: 600; box-shadow: 0 2px 14px rgb(0 0 0 / .45); }
 #unmute:hover { background: #fff; }
-#bar { position: absolute; z-index: 1; inset: auto 0 0; display: flex; align-items: center; gap: 2px;
-  padding: 28px 8px max(6px, env(safe-area-inset-bottom));
+#bar { position: absolute; z-index: 1; inset: auto 0 0; display: flex; align-items: center;
+  gap: 2px; padding: 28px 8px max(6px, env(safe-area-inset-bottom));
   background: linear-gradient(transparent, rgb(0 0 0 / .72)); transition: opacity .2s; }
 .idle #bar { opacity: 0; }
 #gap { flex: 1; }
