@@ -117,7 +117,7 @@ class Player {
     this.#video = undefined;
     this.#refused.video = undefined;
     if (this.#state === "codec") this.#state = undefined;
-    postMessage({ kind: "video", codec: track?.codec });
+    postMessage({ kind: "video", soundOnly: this.tracks !== undefined && !track });
     if (!track) return;
     this.#video = new Video(track, {
       decoded: () => this.#decoded(performance.now()),

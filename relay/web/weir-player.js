@@ -184,7 +184,7 @@ class WeirPlayer extends HTMLElement {
     switch (data.kind) {
       case "picture": return this.#show(data.frame);
       case "video":
-        this.#parts.silent.hidden = data.codec !== undefined;
+        this.#parts.silent.hidden = !data.soundOnly;
         return undefined;
       case "state": return this.#become(data.state, data.detail);
       case "audio":
