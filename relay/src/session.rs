@@ -8,6 +8,7 @@ mod control;
 mod fetch;
 mod fill;
 mod namespaces;
+mod quirks;
 mod request;
 mod subscribe;
 mod viewer;
@@ -30,6 +31,7 @@ use weir_protocol::moqt::{
 use crate::endpoint::{self, H3};
 use crate::shard::{Context, Phase};
 use crate::stream::next_viewer;
+use quirks::Quirks;
 use subscribe::Joinable;
 use viewer::Viewing;
 
@@ -116,6 +118,12 @@ impl Session {
             viewing: Mutex::default(),
             namespace_requests: Mutex::default(),
         })
+    }
+
+    /// What the peer needs beyond its draft.
+    fn quirks(&self) -> Quirks {
+        let setup = self.setup.get();
+        Quirks::of(setup.and_then(|setup| setup.implementation.as_deref()))
     }
 
     fn config(&self) -> &Config {

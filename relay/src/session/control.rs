@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use web_transport_quinn::{ReadError, RecvStream, SendStream, SessionError as Lost};
 use weir_protocol::moqt::message::{Goaway, Setup};
 use weir_protocol::moqt::{
     DecodeError, Message, SessionError, StreamResetCode, StreamRole, UniStreamType, Version,
 };
 
+use super::quirks::{Quirks, respell};
 use super::{Close, Session};
 
 /// How the relay names itself.
@@ -33,6 +34,8 @@ pub(super) struct MessageReader {
     stream: RecvStream,
     buffer: BytesMut,
     version: Version,
+    /// Whether the peer's spelling of SUBSCRIBE may have to be mended.
+    respells: bool,
 }
 
 impl MessageReader {
@@ -41,6 +44,15 @@ impl MessageReader {
             stream,
             buffer: BytesMut::new(),
             version,
+            respells: false,
+        }
+    }
+
+    /// A reader of what a peer with these quirks writes.
+    pub(super) fn with_quirks(self, quirks: Quirks) -> Self {
+        Self {
+            respells: quirks.respells,
+            ..self
         }
     }
 
@@ -49,7 +61,7 @@ impl MessageReader {
     /// Cancel safe: what was read stays in the buffer, which a message's 16-bit length bounds.
     pub(super) async fn next(&mut self, role: StreamRole) -> Result<Option<Message>, MessageError> {
         loop {
-            let decoded = Message::decode(self.version, role, &mut self.buffer)?;
+            let decoded = self.decode(role)?;
             if decoded.is_some() {
                 return Ok(decoded);
             }
@@ -59,6 +71,20 @@ impl MessageReader {
                 None => return Err(MessageError::Truncated),
             }
         }
+    }
+
+    fn decode(&mut self, role: StreamRole) -> Result<Option<Message>, DecodeError> {
+        let decoded = Message::decode(self.version, role, &mut self.buffer);
+        let mended = match &decoded {
+            Err(_) if self.respells => respell(&self.buffer),
+            _ => None,
+        };
+        let Some((len, mut mended)) = mended else {
+            return decoded;
+        };
+        let mended = Message::decode(self.version, role, &mut mended)?;
+        self.buffer.advance(len);
+        Ok(mended)
     }
 
     /// Tells the peer that nothing more will be read.

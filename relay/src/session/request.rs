@@ -60,7 +60,8 @@ pub(super) async fn serve(
 ) -> Result<(), Close> {
     // Requests may arrive before SETUP, and wait for it; the session has a limit on that.
     session.setup.wait().await;
-    let mut reader = MessageReader::new(recv, session.version);
+    let reader = MessageReader::new(recv, session.version);
+    let mut reader = reader.with_quirks(session.quirks());
     let limit = session.config().setup_timeout;
     let first = match timeout(limit, reader.next(StreamRole::Opening)).await {
         Ok(Ok(Some(message))) => message,

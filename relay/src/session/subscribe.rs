@@ -114,7 +114,9 @@ pub(super) async fn serve(mut request: Request, message: Subscribe) -> Result<()
     };
     let largest = track.ring.largest();
     let filter = params.filter.unwrap_or_default();
-    let start = match start(&track, filter, largest) {
+    let quirks = session.quirks();
+    let whole = track.replayed || quirks.joins_whole_group;
+    let start = match start(whole, filter, largest) {
         Ok(start) => start,
         Err(refusal) => return request.refuse(refusal).await,
     };
@@ -135,7 +137,7 @@ pub(super) async fn serve(mut request: Request, message: Subscribe) -> Result<()
     let answer = SubscribeOk {
         alias: track.alias,
         params: Params {
-            largest,
+            largest: largest.filter(|_| !quirks.hides_largest),
             ..Params::default()
         },
         properties: properties(&track, params)?,
@@ -237,11 +239,12 @@ impl Subscribed {
     async fn update(&mut self, update: &RequestUpdate) -> Result<Result<(), RequestError>, Close> {
         self.request.session.ids.lock().accept(update.request_id)?;
         let params = &update.params;
+        let whole = self.track.replayed || self.request.session.quirks().joins_whole_group;
         let resumes = !self.wish.forward && params.forward == Some(true);
         let largest = self.track.ring.largest();
         let restart = match (resumes, params.filter) {
-            (true, filter) => Some(start(&self.track, filter.unwrap_or_default(), largest)),
-            (false, Some(filter)) => Some(start(&self.track, filter, largest)),
+            (true, filter) => Some(start(whole, filter.unwrap_or_default(), largest)),
+            (false, Some(filter)) => Some(start(whole, filter, largest)),
             (false, None) => None,
         };
         let restart = match restart.transpose() {
@@ -390,14 +393,15 @@ fn allowed(
 
 /// Where a filter begins: never before the objects that come from now on, as the past is FETCH's.
 ///
-/// Except on a track whose newest group is all that there is to know, a catalog. It may have been
-/// published an hour ago and not be published again, so a subscriber that does not FETCH would
-/// never learn what it says, and many do not. So to whoever subscribes to what comes next, the
-/// newest group comes next, on a subgroup stream of the subscription. LARGEST_OBJECT stays true
-/// and a joining FETCH gives the group, too: a subscriber has to bear an object that it receives
-/// twice, as long as it is the same (draft 19, "Malformed Tracks").
+/// Except with `whole_group`: on a track whose newest group is all that there is to know, a
+/// catalog, and for peers that cannot use a part of a group. A catalog may have been published an
+/// hour ago and not be published again, so a subscriber that does not FETCH would never learn what
+/// it says, and many do not. So to whoever subscribes to what comes next, the newest group comes
+/// next, on a subgroup stream of the subscription. LARGEST_OBJECT stays true and a joining FETCH
+/// gives the group, too: a subscriber has to bear an object that it receives twice, as long as it
+/// is the same (draft 19, "Malformed Tracks").
 fn start(
-    track: &Track,
+    whole_group: bool,
     filter: Filter,
     largest: Option<Location>,
 ) -> Result<Location, RequestError> {
@@ -408,7 +412,7 @@ fn start(
     }
     let live = Filter::Unfiltered.start(largest);
     let newest = largest.map(|largest| Location::new(largest.group, 0));
-    Ok(match (filter, newest.filter(|_| track.replayed)) {
+    Ok(match (filter, newest.filter(|_| whole_group)) {
         (Filter::Absolute { start, .. }, Some(newest)) => start.max(newest),
         (_, Some(newest)) => newest,
         (_, None) => filter.start(largest).max(live),
