@@ -1,8 +1,10 @@
 //! Catalogs: what tracks a stream has and how to decode them.
 //!
-//! [`msf`] is the catalog of the MOQT Streaming Format, on the track `catalog`. Other formats are
-//! further modules beside it: they have their own track names and say the same about a stream.
+//! [`msf`] is the catalog of the MOQT Streaming Format, on the track `catalog`; [`hang`] the one of
+//! moq-dev's players. Other formats are further modules beside them: they have their own track
+//! names and say the same about a stream.
 
+pub mod hang;
 pub mod msf;
 
 /// Whether a track of that name carries a catalog, of whatever format: one whose newest group is
@@ -12,4 +14,4 @@ pub fn is_track_name(name: &[u8]) -> bool {
 }
 
 /// MSF's, hang's and MediaMTX's.
-const TRACK_NAMES: [&str; 3] = [msf::TRACK_NAME, "catalog.json", ".catalog"];
+const TRACK_NAMES: [&str; 3] = [msf::TRACK_NAME, hang::TRACK_NAME, ".catalog"];

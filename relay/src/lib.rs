@@ -46,6 +46,7 @@
 //! | [`play`] | the reading side of a stream ↔ the socket of an RTMP player |
 //! | [`endpoint`] | quinn endpoint: TLS, ALPN, limits, connection IDs that name the shard |
 //! | [`session`] | a QUIC connection ↔ MoQT requests |
+//! | [`hang`] | tracks as moq-dev's players want them, made from the stream's own |
 //! | [`sender`] | the fan-out: policies' actions → subgroup streams |
 //! | [`subscription`] | what a viewer is sent next; pure |
 //! | [`stream`] | one live stream: tracks, publisher's life cycle, takeover and linger |
@@ -65,13 +66,14 @@
 //!
 //! - Publishers over MoQT, upstream relays: a writer of a [`stream::Stream`] beside `ingest`, in
 //!   `session` (PUBLISH, PUBLISH_NAMESPACE); the ring and the fan-out know nothing of RTMP.
-//! - Other drafts: `protocol::moqt::version`. Other catalogs: `protocol::catalog`, and tracks that
-//!   `ingest::packager` writes beside the three it has.
+//! - Other drafts: `protocol::moqt` says where. Other catalogs: `protocol::catalog`, and views of
+//!   the tracks that there are, as [`hang`] has them.
 
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod endpoint;
+pub mod hang;
 pub mod http;
 pub mod ingest;
 pub mod net;

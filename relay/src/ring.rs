@@ -88,7 +88,7 @@ pub struct Object {
     pub header_len: usize,
     /// Object properties: the KVP block without its length.
     pub properties: Bytes,
-    /// The header for peers that read the property ids of older drafts, where it differs.
+    /// Another header for the same payload, where there is one.
     pub legacy: Option<LegacyHeader>,
     /// When the first byte of the object was read from its publisher.
     pub first_byte_us: u64,
@@ -96,17 +96,36 @@ pub struct Object {
     pub complete_us: u64,
 }
 
-/// What differs for peers of draft 18, whose LOC registry has other property ids.
+/// A header apart from the payload that follows it: for peers of draft 18, whose LOC registry has
+/// other property ids, and for everyone where an object is made of another one's payload.
 #[derive(Clone, Debug)]
 pub struct LegacyHeader {
-    /// The object header, to be followed by the payload.
+    /// The object header, and what is in front of the shared payload, to be followed by that.
     pub header: Bytes,
     /// Its properties: the KVP block without its length.
     pub properties: Bytes,
+    /// Bytes at the end of `header` that belong to the object's payload.
+    pub prefix_len: usize,
+    /// Whether it is for everyone.
+    pub always: bool,
+}
+
+impl LegacyHeader {
+    /// The beginning of the payload that is not shared.
+    pub fn prefix(&self) -> Bytes {
+        self.header.slice(self.header.len() - self.prefix_len..)
+    }
 }
 
 impl Object {
-    /// The payload alone.
+    /// The header that is not in `wire`, if it is the one for this peer.
+    pub fn split(&self, legacy_peer: bool) -> Option<&LegacyHeader> {
+        self.legacy
+            .as_ref()
+            .filter(|header| legacy_peer || header.always)
+    }
+
+    /// The payload alone, or what is shared of it.
     pub fn payload(&self) -> Bytes {
         self.wire.slice(self.header_len..)
     }

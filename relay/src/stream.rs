@@ -15,8 +15,8 @@ mod publisher;
 mod timeline;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -69,6 +69,21 @@ pub struct Track {
     pub replayed: bool,
 }
 
+impl Track {
+    /// A track on `ring` that shows this one in another form.
+    pub fn view(&self, name: &[u8], ring: Arc<Ring>, properties: Bytes) -> Self {
+        Self {
+            name: Bytes::copy_from_slice(name),
+            alias: next_alias(),
+            ring,
+            properties,
+            priority: self.priority,
+            first_frame: self.first_frame,
+            replayed: self.replayed,
+        }
+    }
+}
+
 /// What a track is when it is made.
 #[derive(Clone, Debug)]
 pub struct TrackOptions {
@@ -112,6 +127,8 @@ pub struct Stream {
     tracks: RwLock<BTreeMap<Bytes, Arc<Track>>>,
     /// The news that a track was added.
     added: watch::Sender<()>,
+    /// Tracks that show others in another form, for as long as somebody has them.
+    views: Mutex<BTreeMap<Bytes, Weak<Track>>>,
     viewers: Mutex<BTreeMap<u64, Arc<dyn ViewerProbe>>>,
     state: Mutex<State>,
     writer: watch::Sender<Writer>,
@@ -162,6 +179,7 @@ impl Stream {
                 .collect(),
             tracks: RwLock::default(),
             added: watch::Sender::new(()),
+            views: Mutex::default(),
             viewers: Mutex::default(),
             state: Mutex::new(State {
                 publisher: PublisherSnapshot::default(),
@@ -187,6 +205,24 @@ impl Stream {
     /// The track of that name.
     pub fn track(&self, name: &[u8]) -> Option<Arc<Track>> {
         self.tracks.read().get(name).cloned()
+    }
+
+    /// The view of that name, made if nobody has it. Those that nobody has are forgotten, so that
+    /// there are no more than are asked for.
+    pub fn view(&self, name: &[u8], make: impl FnOnce() -> Arc<Track>) -> Arc<Track> {
+        let mut views = self.views.lock();
+        if let Some(view) = views.get(name).and_then(Weak::upgrade) {
+            return view;
+        }
+        let view = make();
+        views.retain(|_, view| view.strong_count() > 0);
+        views.insert(view.name.clone(), Arc::downgrade(&view));
+        view
+    }
+
+    /// What each track keeps.
+    pub fn ring_limits(&self) -> ring::Limits {
+        self.config.ring
     }
 
     /// Follows the tracks: changes whenever one is added.

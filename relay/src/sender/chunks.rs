@@ -56,7 +56,7 @@ impl Batch {
         if let Some(prefix) = prefix {
             self.push(prefix);
         }
-        match object.legacy.as_ref().filter(|_| legacy) {
+        match object.split(legacy) {
             Some(legacy) => {
                 self.push(legacy.header.slice(cut..));
                 self.push(object.payload());
@@ -119,6 +119,8 @@ mod tests {
             legacy: Some(LegacyHeader {
                 header: Bytes::from_static(b"\0old"),
                 properties: Bytes::new(),
+                prefix_len: 0,
+                always: false,
             }),
             first_byte_us: 1,
             complete_us: 2,

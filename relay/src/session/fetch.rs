@@ -22,7 +22,7 @@ use super::request::{Request, find, properties};
 use super::subscribe::{DEFAULT_PRIORITY, Granted, Joinable};
 use super::{Close, Session};
 use crate::clock;
-use crate::ring::{Group, Placed};
+use crate::ring::{Group, LegacyHeader, Placed};
 use crate::sender::{Join, stream_priority};
 use crate::stream::{Stream, Track};
 
@@ -260,7 +260,7 @@ impl<'a> Writer<'a> {
             plan,
             objects: FetchObjectWriter::new(order),
             order,
-            chunks: Vec::with_capacity(2 * OBJECTS_PER_WRITE),
+            chunks: Vec::with_capacity(3 * OBJECTS_PER_WRITE),
             request_id,
         }
     }
@@ -307,9 +307,10 @@ impl<'a> Writer<'a> {
     }
 
     fn add(&mut self, group: &Group, object: &Placed) -> Result<(), WriteError> {
-        let legacy = object.legacy.as_ref();
-        let legacy = legacy.filter(|_| self.session.version == Version::Draft18);
-        let properties = legacy.map_or(&object.properties, |legacy| &legacy.properties);
+        let split = object.split(self.session.version == Version::Draft18);
+        let properties = split.map_or(&object.properties, |split| &split.properties);
+        let prefix = split.filter(|split| split.prefix_len > 0);
+        let prefix = prefix.map_or_else(Bytes::new, LegacyHeader::prefix);
         let mut header = BytesMut::with_capacity(FETCH_HEADER_BYTES + properties.len());
         let payload = object.payload();
         let subgroup = &object.subgroup.options;
@@ -320,10 +321,13 @@ impl<'a> Writer<'a> {
             object.id,
             subgroup.priority.unwrap_or(self.plan.track.priority),
             Some(properties),
-            payload.len() as u64,
+            (prefix.len() + payload.len()) as u64,
         );
         put.map_err(out_of_order)?;
         self.chunks.push(header.freeze());
+        if !prefix.is_empty() {
+            self.chunks.push(prefix);
+        }
         self.chunks.push(payload);
         Ok(())
     }

@@ -12,6 +12,7 @@ use weir_protocol::moqt::{
 
 use super::control::{MessageError, MessageReader, send, stream_code};
 use super::{Close, Session, fetch, namespaces, subscribe};
+use crate::hang;
 use crate::stream::{Stream, Track};
 
 /// A request stream: what the peer says, what it hears.
@@ -137,7 +138,9 @@ pub(super) fn find(
     let namespace = name.namespace();
     let stream = session.context.shared.registry.stream(namespace);
     let stream = stream.ok_or_else(|| absent(format!("nobody publishes {namespace}")))?;
-    let track = stream.track(name.track()).ok_or_else(|| {
+    let track = stream.track(name.track());
+    let track = track.or_else(|| hang::track(&stream, name.track()));
+    let track = track.ok_or_else(|| {
         let track = String::from_utf8_lossy(name.track());
         absent(format!("{namespace} has no track {track:?}"))
     })?;

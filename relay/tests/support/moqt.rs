@@ -46,6 +46,8 @@ pub(crate) struct Habits {
     pub(crate) stops_stream: Option<usize>,
     /// Whether it sends no SETUP.
     pub(crate) silent: bool,
+    /// What it calls itself, if it is to be taken for somebody.
+    pub(crate) implementation: Option<&'static str>,
 }
 
 /// A request that was made. Dropping it cancels it.
@@ -117,10 +119,17 @@ impl MoqtClient {
         let mut bytes = BytesMut::new();
         let encoded = message.encode(self.version, StreamRole::Opening, &mut bytes);
         encoded.unwrap();
-        let (send, recv) = self.open_request(&bytes);
+        let (id, kind) = (message.request_id(), message.request_kind());
+        self.ask_in_bytes(id.unwrap(), kind.unwrap(), &bytes)
+    }
+
+    /// Opens a request with a first message in these bytes, whatever they are.
+    #[track_caller]
+    pub(crate) fn ask_in_bytes(&self, id: u64, kind: RequestKind, bytes: &[u8]) -> Asked {
+        let (send, recv) = self.open_request(bytes);
         Asked {
-            id: message.request_id().unwrap(),
-            kind: message.request_kind().unwrap(),
+            id,
+            kind,
             version: self.version,
             send,
             recv,
@@ -424,7 +433,7 @@ async fn open(relay: SocketAddr, version: Version, habits: Habits) -> Result<Ope
     let connection = connecting.await.map_err(|error| error.to_string())?;
     let mut control = connection.open_uni().await.map_err(|e| e.to_string())?;
     let setup = Message::from(Setup {
-        implementation: Some("by hand".to_owned()),
+        implementation: Some(habits.implementation.unwrap_or("by hand").to_owned()),
         ..Setup::default()
     });
     if habits.silent {

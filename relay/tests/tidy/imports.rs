@@ -32,8 +32,9 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
     ("endpoint", "auth clock net registry sender session stats"),
     (
         "session",
-        "auth clock endpoint registry ring sender shard stats stream subscription",
+        "auth clock endpoint hang registry ring sender shard stats stream subscription",
     ),
+    ("hang", "ring stream"),
     ("sender", "clock ring stats stream subscription"),
     ("http", "clock registry stats stream"),
     ("registry", "ring stats stream"),

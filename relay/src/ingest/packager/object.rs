@@ -50,6 +50,8 @@ impl ObjectBuilder {
             legacy: Some(LegacyHeader {
                 header: bytes.slice(..old_header),
                 properties: bytes.slice(old_inner),
+                prefix_len: 0,
+                always: false,
             }),
             first_byte_us: 0,
             complete_us: 0,
