@@ -14,10 +14,15 @@ pub fn now_us() -> u64 {
 }
 
 /// Milliseconds since the Unix epoch: for what people and other machines read, never for intervals.
-#[expect(clippy::disallowed_methods, reason = "the one driver of time")]
 pub fn unix_ms() -> u64 {
+    unix_us() / 1000
+}
+
+/// Microseconds since the Unix epoch, as [`unix_ms`] tells it.
+#[expect(clippy::disallowed_methods, reason = "the one driver of time")]
+pub fn unix_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| micros(since) / 1000)
+    since.map_or(0, micros)
 }
 
 /// A duration in whole microseconds; saturates after half a million years.

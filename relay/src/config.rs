@@ -49,6 +49,7 @@ pub struct File {
     publisher: PublisherSection,
     stream: StreamSection,
     viewer: ViewerSection,
+    player: PlayerSection,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -91,6 +92,12 @@ struct ViewerSection {
     play_wait_ms: Option<u64>,
     idle_timeout_ms: Option<u64>,
     max_sessions: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PlayerSection {
+    reports: Option<bool>,
 }
 
 /// What the relay runs with.
@@ -213,6 +220,8 @@ impl Config {
         config.apply_publisher(&file.publisher)?;
         config.apply_stream(&file.stream)?;
         config.apply_viewer(&file.viewer)?;
+        let session = &mut config.session;
+        session.reports = file.player.reports.unwrap_or(session.reports);
         Ok(config)
     }
 

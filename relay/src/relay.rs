@@ -101,6 +101,7 @@ impl Relay {
             play: config.play,
             sessions: Arc::new(Semaphore::new(config.max_sessions)),
             sessions_refused: Default::default(),
+            counters: Default::default(),
         });
         let numbered = (0..=u8::MAX).zip(sockets);
         let shards = numbered

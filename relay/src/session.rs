@@ -5,16 +5,20 @@
 //! violation in any of them ends the session, and nothing but the session.
 
 mod control;
+mod datagram;
 mod fetch;
 mod fill;
+mod hop;
 mod namespaces;
 mod quirks;
+mod report;
 mod request;
 mod subscribe;
 mod viewer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -44,6 +48,23 @@ pub struct Config {
     pub setup_timeout: Duration,
     /// The longest that a SUBSCRIBE may wait for its publisher (RENDEZVOUS_TIMEOUT).
     pub rendezvous_limit: Duration,
+    /// Whether players may report what their viewers see.
+    pub reports: bool,
+}
+
+/// What the sessions of all shards count together.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Datagrams on an alias that means nothing here.
+    pub datagrams_unknown: AtomicU64,
+    /// Players' reports that were recorded.
+    pub reports_taken: AtomicU64,
+    /// Reports that are not what they should be.
+    pub reports_malformed: AtomicU64,
+    /// Reports beyond what a session may send.
+    pub reports_excess: AtomicU64,
+    /// Reports about streams that their session does not watch.
+    pub reports_strange: AtomicU64,
 }
 
 impl Default for Config {
@@ -55,6 +76,7 @@ impl Default for Config {
             setup_timeout: Duration::from_secs(10),
             // A page that was opened before the show: its player asks again.
             rendezvous_limit: Duration::from_secs(60),
+            reports: true,
         }
     }
 }
@@ -102,6 +124,7 @@ struct Session {
     viewing: Mutex<HashMap<Namespace, Arc<Viewing>>>,
     /// How many SUBSCRIBE_NAMESPACE are open.
     namespace_requests: Mutex<usize>,
+    published: datagram::Published,
 }
 
 impl Session {
@@ -117,6 +140,7 @@ impl Session {
             joinable_changes: watch::Sender::new(()),
             viewing: Mutex::default(),
             namespace_requests: Mutex::default(),
+            published: datagram::Published::default(),
         })
     }
 
@@ -189,6 +213,7 @@ fn alpn(connection: &quinn::Connection) -> Option<String> {
 /// Runs the session until the peer leaves (`Ok`) or must be told to (`Err`).
 async fn run(session: &Arc<Session>) -> Result<(), Close> {
     let mut tasks = JoinSet::<Result<(), Close>>::new();
+    tasks.spawn(datagram::serve(Arc::clone(session)));
     let mut phase = session.context.shared.phase.clone();
     let Ok(mut control) = control::Sender::open(session).await else {
         return Ok(());

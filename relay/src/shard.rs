@@ -49,6 +49,8 @@ pub struct Shared {
     pub sessions: Arc<Semaphore>,
     /// Connections refused because [`Shared::sessions`] was exhausted.
     pub sessions_refused: AtomicU64,
+    /// What the sessions count.
+    pub counters: session::Counters,
 }
 
 /// What everything on one shard can reach.

@@ -18,21 +18,26 @@
 //! | arrival jitter, skew | [`IngestRecorder::on_arrival`] | `arrival_jitter_us`, `av_skew_us` |
 //! | bitrate, rate, GOP | [`IngestRecorder::on_arrival`] | `tracks[]` |
 //! | reconnects | [`IngestRecorder::on_reconnect`] | `publisher.reconnects` |
+//! | what players report | [`Recorder::on_report`] | `latency_us.player`, `qoe` |
 
+pub mod report;
 pub mod snapshot;
 
 mod arrears;
 mod arrival;
 mod ingest;
 mod merge;
+mod quality;
 mod rate;
 mod series;
 
 pub use arrears::Arrears;
 pub use ingest::{Arrival, IngestRecorder, Kind, TrackRates};
 pub use merge::{Merged, StreamFacts, merge};
+pub use quality::{Progress, QualityCounts};
 pub use series::{BUCKET_BOUNDS_US, Totals, WINDOW_S};
 
+use quality::{Quality, micros};
 use serde::{Deserialize, Serialize};
 use series::Series;
 
@@ -135,6 +140,8 @@ pub struct Recorder {
     skipped: Skipped,
     bytes_out: u64,
     objects_out: u64,
+    /// Made by the first report: most players of other make send none.
+    quality: Option<Box<Quality>>,
 }
 
 impl Recorder {
@@ -146,6 +153,7 @@ impl Recorder {
             skipped: Skipped::default(),
             bytes_out: 0,
             objects_out: 0,
+            quality: None,
         }
     }
 
@@ -168,6 +176,19 @@ impl Recorder {
     pub fn on_bytes_out(&mut self, bytes: u64, objects: u64) {
         self.bytes_out += bytes;
         self.objects_out += objects;
+    }
+
+    /// Records a player's report: the stage `player`, and how well the stream is seen.
+    pub fn on_report(&mut self, progress: Progress<'_>) {
+        let now_us = progress.now_us;
+        for (ms, frames) in &progress.report.latencies {
+            let series = &mut self.stages[Stage::Player as usize];
+            series.record_many(micros(*ms), *frames, now_us);
+        }
+        let quality = self
+            .quality
+            .get_or_insert_with(|| Box::new(Quality::new(now_us)));
+        quality.on_report(progress);
     }
 
     fn stage(&self, stage: Stage) -> &Series {

@@ -112,6 +112,8 @@ pub struct ViewerCounters {
 pub trait ViewerProbe: Send + Sync {
     /// The viewer's row in the API.
     fn snapshot(&self) -> crate::stats::snapshot::ViewerSnapshot;
+    /// Whether its player has reported. Asked of every viewer, so it must be cheap.
+    fn has_reported(&self) -> bool;
 }
 
 /// One live stream.
@@ -278,6 +280,15 @@ impl Stream {
     /// How many viewers are there.
     pub fn viewer_count(&self) -> usize {
         self.viewers.lock().len()
+    }
+
+    /// How many of them have players that report.
+    pub fn reporting_count(&self) -> usize {
+        let viewers = self.viewers.lock();
+        viewers
+            .values()
+            .filter(|viewer| viewer.has_reported())
+            .count()
     }
 
     /// Ends the stream if its linger time is over. Returns whether it has ended.

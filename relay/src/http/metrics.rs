@@ -7,7 +7,7 @@
 
 use super::exposition::{Exposition, Kind};
 use crate::stats::snapshot::{ProcessSnapshot, StreamSnapshot, StreamState, StreamTotals};
-use crate::stats::{Skipped, Stage};
+use crate::stats::{QualityCounts, Skipped, Stage};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -23,6 +23,7 @@ const OTHER: &str = "other";
 struct Row {
     stream: String,
     viewers: u64,
+    viewers_reporting: u64,
     bytes_in: u64,
     bytes_out: u64,
     reconnects: u64,
@@ -42,6 +43,7 @@ pub(super) fn render(process: &ProcessSnapshot, streams: Vec<StreamSnapshot>) ->
     render_stream_count(&mut out, &streams);
     let rows = rows(streams, &mut out);
     render_numbers(&mut out, &rows);
+    render_quality(&mut out, &rows);
     render_histograms(&mut out, &rows);
     out.finish()
 }
@@ -75,6 +77,7 @@ impl From<StreamSnapshot> for Row {
     fn from(stream: StreamSnapshot) -> Self {
         Self {
             viewers: stream.subscribers,
+            viewers_reporting: stream.qoe.map_or(0, |qoe| qoe.viewers_reporting),
             bytes_in: stream.bytes_in,
             bytes_out: stream.bytes_out,
             reconnects: stream.publisher.reconnects,
@@ -91,6 +94,7 @@ impl From<StreamSnapshot> for Row {
 impl Row {
     fn fold(&mut self, row: Self) {
         self.viewers += row.viewers;
+        self.viewers_reporting += row.viewers_reporting;
         self.bytes_in += row.bytes_in;
         self.bytes_out += row.bytes_out;
         self.reconnects += row.reconnects;
@@ -143,6 +147,14 @@ fn render_process(out: &mut Exposition, process: &ProcessSnapshot) {
     for (limit, hits) in &process.limits_hit {
         out.sample(&[("limit", limit)], hits);
     }
+    let help = "Players' reports by what became of them.";
+    out.family("weir_reports_total", Kind::Counter, help);
+    for (fate, count) in &process.reports {
+        out.sample(&[("fate", fate)], count);
+    }
+    let help = "Datagrams on an alias that means nothing here.";
+    out.family("weir_unknown_datagrams_total", Kind::Counter, help);
+    out.sample(&[], process.datagrams_unknown);
 }
 
 fn render_stream_count(out: &mut Exposition, streams: &[StreamSnapshot]) {
@@ -219,6 +231,63 @@ fn render_numbers(out: &mut Exposition, rows: &[Row]) {
         if let Some(skew_us) = row.av_skew_us {
             out.sample(&[("stream", &row.stream)], skew_us as f64 / 1e6);
         }
+    }
+}
+
+/// What players report. Streams whose viewers never did are left out.
+fn render_quality(out: &mut Exposition, rows: &[Row]) {
+    type Number = (&'static str, &'static str, fn(&QualityCounts) -> f64);
+    const NUMBERS: [Number; 7] = [
+        ("weir_stream_reports_total", "Reports of players.", |q| {
+            q.reports as f64
+        }),
+        (
+            "weir_stream_rendered_frames_total",
+            "Pictures that players showed.",
+            |q| q.totals.rendered as f64,
+        ),
+        (
+            "weir_stream_dropped_frames_total",
+            "Pictures that players received and did not show.",
+            |q| q.totals.dropped as f64,
+        ),
+        (
+            "weir_stream_player_skips_total",
+            "Times that players went on at the newest picture.",
+            |q| q.totals.skips as f64,
+        ),
+        (
+            "weir_stream_stalls_total",
+            "Times that a picture stood still.",
+            |q| q.totals.stalls as f64,
+        ),
+        (
+            "weir_stream_stalled_seconds_total",
+            "How long pictures stood still.",
+            |q| q.totals.stalled_ms as f64 / 1e3,
+        ),
+        (
+            "weir_stream_watched_seconds_total",
+            "Time that the reports cover.",
+            |q| q.watched_ms as f64 / 1e3,
+        ),
+    ];
+    let reported = |row: &&Row| row.totals.quality.reports > 0;
+    let help = "Viewers whose players report.";
+    out.family("weir_stream_reporting_viewers", Kind::Gauge, help);
+    for row in rows.iter().filter(reported) {
+        out.sample(&[("stream", &row.stream)], row.viewers_reporting);
+    }
+    for (name, help, number) in NUMBERS {
+        out.family(name, Kind::Counter, help);
+        for row in rows.iter().filter(reported) {
+            out.sample(&[("stream", &row.stream)], number(&row.totals.quality));
+        }
+    }
+    let help = "From the wish to watch to the first picture.";
+    out.family("weir_stream_startup_seconds", Kind::Histogram, help);
+    for row in rows.iter().filter(|row| row.totals.startup.count() > 0) {
+        out.histogram(&[("stream", &row.stream)], &row.totals.startup);
     }
 }
 

@@ -27,6 +27,7 @@ fn stream(name: &str) -> StreamSnapshot {
         publisher: PublisherSnapshot::default(),
         tracks: Vec::new(),
         subscribers: 0,
+        viewers_reporting: 0,
     })
 }
 

@@ -88,6 +88,8 @@ fn process_snapshot(
         publishers: streams.iter().filter(live).count() as u64,
         shard_connections,
         limits_hit: vec![("viewer.max_sessions", refused)],
+        reports: shared.counters.reports().to_vec(),
+        datagrams_unknown: shared.counters.datagrams_unknown.load(Ordering::Relaxed),
         cpu_s: None,
         resident_bytes: None,
     }
@@ -121,5 +123,6 @@ fn snapshot(stream: &Stream) -> StreamSnapshot {
         publisher: stream.publisher(),
         tracks,
         subscribers: stream.viewer_count() as u64,
+        viewers_reporting: stream.reporting_count() as u64,
     })
 }

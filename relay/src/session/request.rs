@@ -11,7 +11,7 @@ use weir_protocol::moqt::{
 };
 
 use super::control::{MessageError, MessageReader, send, stream_code};
-use super::{Close, Session, fetch, namespaces, subscribe};
+use super::{Close, Session, fetch, hop, namespaces, report, subscribe};
 use crate::hang;
 use crate::stream::{Stream, Track};
 
@@ -102,6 +102,14 @@ async fn dispatch(request: Request, first: Message) -> Result<(), Close> {
     match first {
         Message::Subscribe(message) => subscribe::serve(request, message).await,
         Message::Fetch(message) => fetch::serve(request, message).await,
+        Message::TrackStatus(message) if hop::is_own(&message.track) => {
+            hop::status(request, &message.track).await
+        }
+        Message::Publish(message)
+            if hop::is_own(&message.track) && message.track.track() == hop::REPORT =>
+        {
+            report::serve(request, message).await
+        }
         Message::TrackStatus(message) => track_status(request, message).await,
         Message::SubscribeNamespace(message) => namespaces::serve(request, message).await,
         other => {

@@ -11,7 +11,8 @@ use weir_protocol::moqt::Version;
 use super::Session;
 use crate::clock;
 use crate::stats::Skipped;
-use crate::stats::snapshot::ViewerSnapshot;
+use crate::stats::report::Report;
+use crate::stats::snapshot::{ReportSnapshot, ViewerSnapshot};
 use crate::stream::{Stream, Track, ViewerCounters, ViewerProbe};
 
 /// A session that subscribes to at least one track of a stream.
@@ -23,6 +24,8 @@ pub(super) struct Viewing {
     counters: Arc<ViewerCounters>,
     /// Track names, and how many subscriptions each has.
     tracks: Mutex<BTreeMap<String, usize>>,
+    /// The newest report of its player, and when it came.
+    report: Mutex<Option<(Report, u64)>>,
 }
 
 /// One subscription's share in a [`Viewing`]; the last one to go takes it along.
@@ -88,11 +91,28 @@ impl Viewing {
             since_us: clock::now_us(),
             counters: Arc::default(),
             tracks: Mutex::default(),
+            report: Mutex::default(),
         }
+    }
+
+    fn report(&self) -> Option<ReportSnapshot> {
+        let report = self.report.lock();
+        let (report, at_us) = report.as_ref()?;
+        let age_us = clock::now_us().saturating_sub(*at_us);
+        Some(ReportSnapshot::new(report, age_us / 1000))
+    }
+
+    /// Keeps a report of the viewer's player.
+    pub(super) fn on_report(&self, report: &Report, now_us: u64) {
+        *self.report.lock() = Some((report.clone(), now_us));
     }
 }
 
 impl ViewerProbe for Viewing {
+    fn has_reported(&self) -> bool {
+        self.report.lock().is_some()
+    }
+
     fn snapshot(&self) -> ViewerSnapshot {
         let path = quinn::Connection::stats(&self.connection).path;
         let webtransport = self.connection.request().is_some();
@@ -113,6 +133,7 @@ impl ViewerProbe for Viewing {
             },
             connected_s: connected_us / clock::MICROS_PER_SECOND,
             tracks: self.tracks.lock().keys().cloned().collect(),
+            report: self.report(),
             ..ViewerSnapshot::default()
         }
     }

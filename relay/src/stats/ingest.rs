@@ -130,6 +130,15 @@ impl IngestRecorder {
         Some((video_us - audio_us).round() as i64)
     }
 
+    /// The media time of what arrives at `now_us`, on average over the last second or two; `None`
+    /// before anything arrived. The video's, or the audio's where there is no video.
+    pub fn media_now_us(&self, now_us: u64) -> Option<u64> {
+        let video_us = self.video.transit.smoothed_us();
+        let transit_us = video_us.or_else(|| self.audio.transit.smoothed_us())?;
+        let media_us = i128::from(now_us) - transit_us.round() as i128;
+        u64::try_from(media_us).ok()
+    }
+
     /// The rates of the stream's video or audio.
     pub fn rates(&self, kind: Kind, now_us: u64) -> TrackRates {
         let track = match kind {

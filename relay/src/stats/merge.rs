@@ -1,6 +1,7 @@
 //! Many recorders of one stream → what the API says of it.
 
 use super::ingest::IngestRecorder;
+use super::quality::MergedQuality;
 use super::series::{SLICES, Series, Totals, WINDOW_S};
 use super::snapshot::{
     FirstFrameSnapshot, JitterSnapshot, LatencySnapshot, PublisherSnapshot, StageLatencies,
@@ -29,6 +30,8 @@ pub struct StreamFacts {
     pub tracks: Vec<TrackSnapshot>,
     /// Viewers with at least one subscription.
     pub subscribers: u64,
+    /// Those of them whose players have reported.
+    pub viewers_reporting: u64,
 }
 
 /// The sum of recorders of one stream over the windows that end at one moment.
@@ -41,6 +44,7 @@ pub struct Merged {
     stages: [Option<Histogram<u32>>; Stage::COUNT],
     first_frame: Option<Histogram<u32>>,
     jitter: Option<Histogram<u32>>,
+    quality: MergedQuality,
     totals: StreamTotals,
     skipped: Skipped,
     bytes_in: u64,
@@ -66,6 +70,7 @@ impl Merged {
             stages: Default::default(),
             first_frame: None,
             jitter: None,
+            quality: MergedQuality::default(),
             totals: StreamTotals::default(),
             skipped: Skipped::default(),
             bytes_in: 0,
@@ -86,6 +91,9 @@ impl Merged {
             &recorder.first_frame,
             self.now_us,
         );
+        if let Some(quality) = &recorder.quality {
+            self.quality.add(quality, self.now_us);
+        }
         self.skipped.add(recorder.skipped);
         self.bytes_out += recorder.bytes_out;
         self.totals.objects_out += recorder.objects_out;
@@ -106,7 +114,9 @@ impl Merged {
     }
 
     /// What the API says of the stream.
-    pub fn snapshot(self, facts: StreamFacts) -> StreamSnapshot {
+    pub fn snapshot(mut self, facts: StreamFacts) -> StreamSnapshot {
+        self.totals.quality = *self.quality.counts();
+        self.totals.startup = *self.quality.startups();
         let mut publisher = facts.publisher;
         publisher.reconnects = self.reconnects;
         StreamSnapshot {
@@ -124,6 +134,7 @@ impl Merged {
             window_s: WINDOW_S,
             latency_us: self.latency(),
             first_frame_us: self.first_frame(),
+            qoe: self.quality.snapshot(facts.viewers_reporting),
             totals: self.totals,
         }
     }

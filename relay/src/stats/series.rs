@@ -39,13 +39,18 @@ pub struct Totals {
 impl Totals {
     /// Counts one sample.
     pub fn record(&mut self, micros: u64) {
+        self.record_many(micros, 1);
+    }
+
+    /// Counts `samples` of the same length.
+    pub fn record_many(&mut self, micros: u64, samples: u64) {
         // Counting over all bounds has no branch to mispredict, unlike a search.
         let bucket: usize = BUCKET_BOUNDS_US
             .iter()
             .map(|bound| usize::from(micros > *bound))
             .sum();
-        self.buckets[bucket] += 1;
-        self.sum_us = self.sum_us.saturating_add(micros);
+        self.buckets[bucket] += samples;
+        self.sum_us = self.sum_us.saturating_add(micros.saturating_mul(samples));
     }
 
     /// Adds the samples of `other`.
@@ -96,8 +101,14 @@ impl Series {
     }
 
     pub(super) fn record(&mut self, micros: u64, now_us: u64) {
-        self.totals.record(micros);
-        self.window.record(micros, now_us);
+        self.record_many(micros, 1, now_us);
+    }
+
+    /// Records `samples` of the same length.
+    pub(super) fn record_many(&mut self, micros: u64, samples: u64, now_us: u64) {
+        self.totals.record_many(micros, samples);
+        let samples = u32::try_from(samples).unwrap_or(u32::MAX);
+        self.window.record(micros, samples, now_us);
     }
 
     pub(super) fn totals(&self) -> &Totals {
@@ -140,7 +151,7 @@ impl Window {
         window
     }
 
-    fn record(&mut self, micros: u64, now_us: u64) {
+    fn record(&mut self, micros: u64, samples: u32, now_us: u64) {
         if now_us >= self.ends_us {
             self.turn(now_us);
         }
@@ -150,7 +161,7 @@ impl Window {
         }
         if let Some(histogram) = &mut slice.histogram {
             // Cannot fail: the value is in range and the histogram grows.
-            let _ = histogram.record(micros.clamp(1, MAX_US));
+            let _ = histogram.record_n(micros.clamp(1, MAX_US), samples);
         }
     }
 

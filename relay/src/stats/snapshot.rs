@@ -1,7 +1,11 @@
 //! What the API says: the shapes of its JSON, which `weir top` reads back.
 
-use super::{Skipped, Stage, Totals};
+use super::{QualityCounts, Skipped, Stage, Totals};
 use serde::{Deserialize, Serialize};
+
+mod quality;
+
+pub use quality::{QoeSnapshot, ReportSnapshot, SpanSnapshot};
 
 /// The answer to `GET /api/v1/streams`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +45,9 @@ pub struct StreamSnapshot {
     pub latency_us: StageLatencies,
     /// How long joiners waited for their first frame.
     pub first_frame_us: FirstFrameSnapshot,
+    /// What the viewers' players report; left out when none ever did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qoe: Option<QoeSnapshot>,
     /// Counters that only the metrics show.
     #[serde(skip)]
     pub totals: StreamTotals,
@@ -250,6 +257,9 @@ pub struct ViewerSnapshot {
     /// Its own stages, where they are kept per viewer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_us: Option<StageLatencies>,
+    /// The newest report of its player, if that reports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<ReportSnapshot>,
 }
 
 /// Counters of one stream since its start, for Prometheus.
@@ -263,6 +273,10 @@ pub struct StreamTotals {
     pub first_frame: Totals,
     /// Lateness of arrivals.
     pub arrival_jitter: Totals,
+    /// What players report.
+    pub quality: QualityCounts,
+    /// Start-up times that players report.
+    pub startup: Totals,
 }
 
 impl StreamTotals {
@@ -274,6 +288,8 @@ impl StreamTotals {
         }
         self.first_frame.add(&other.first_frame);
         self.arrival_jitter.add(&other.arrival_jitter);
+        self.quality.add(&other.quality);
+        self.startup.add(&other.startup);
     }
 }
 
@@ -292,6 +308,10 @@ pub struct ProcessSnapshot {
     pub shard_connections: Vec<u64>,
     /// How often each named limit was hit. The names are constants of the program.
     pub limits_hit: Vec<(&'static str, u64)>,
+    /// Players' reports by what became of them. The names are constants of the program.
+    pub reports: Vec<(&'static str, u64)>,
+    /// Datagrams on an alias that means nothing here.
+    pub datagrams_unknown: u64,
     /// CPU time in seconds, user and system, where the system tells.
     pub cpu_s: Option<f64>,
     /// Resident memory in bytes, where the system tells.

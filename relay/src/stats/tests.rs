@@ -32,6 +32,7 @@ fn facts() -> StreamFacts {
         },
         tracks: Vec::new(),
         subscribers: 2,
+        viewers_reporting: 1,
     }
 }
 
@@ -197,6 +198,7 @@ fn contract() -> StreamDetail {
         connected_s: 9,
         tracks: vec!["video".into(), "audio".into()],
         latency_us: None,
+        report: None,
     };
     StreamDetail {
         stream,
@@ -228,6 +230,52 @@ fn json_is_that_of_the_contract() {
     assert_eq!(serde_json::to_string(&contract()).unwrap(), golden);
     let back: StreamDetail = serde_json::from_str(golden).unwrap();
     assert_eq!(back, contract(), "what top reads is what the API wrote");
+}
+
+/// A report and the one before it, of a player that rendered 25 pictures in a second.
+fn reported(recorder: &mut Recorder) {
+    let body = |rendered: u64, stalled: u64| {
+        let json = serde_json::json!({
+            "v": 1, "stream": "live/cam", "startup_ms": 240, "latency_ms": [[84, 5], [95, 20]],
+            "buffer_ms": 90.5, "av_offset_ms": -3, "rendered": rendered, "stalls": 1,
+            "stalled_ms": stalled, "dropped": 2, "skips": 1,
+        });
+        report::Report::parse(json.to_string().as_bytes()).unwrap()
+    };
+    let (first, second) = (body(100, 50), body(125, 100));
+    recorder.on_report(Progress {
+        report: &first,
+        before: None,
+        now_us: 1_000_000,
+    });
+    recorder.on_report(Progress {
+        report: &second,
+        before: Some((first.totals, 1_000_000)),
+        now_us: 2_000_000,
+    });
+}
+
+#[test]
+fn reports_fill_the_stage_player_and_say_how_the_stream_is_seen() {
+    let mut shards = [Recorder::new(0), Recorder::new(0)];
+    shards.iter_mut().for_each(reported);
+    let snapshot = merge(&shards, 2_000_000).snapshot(facts());
+    let player = snapshot.latency_us.player;
+    assert_eq!((player.count, player.p50 / 1000), (100, 95));
+    let qoe = snapshot.qoe.unwrap();
+    assert_eq!((qoe.viewers_reporting, qoe.reports), (1, 4));
+    assert_eq!((qoe.startup_ms.count, qoe.startup_ms.p50), (2, 241));
+    assert_eq!((qoe.rendered, qoe.dropped, qoe.skips), (250, 4, 2));
+    assert_eq!(
+        (qoe.stalls, qoe.stalled_ms, qoe.watched_ms),
+        (2, 200, 2_000)
+    );
+    assert!((qoe.stalled_ratio - 0.1).abs() < 1e-9, "{qoe:?}");
+    assert_eq!(qoe.buffer_ms.count, 4);
+    assert!((90..=92).contains(&qoe.buffer_ms.p50), "{qoe:?}");
+    assert_eq!(snapshot.totals.startup.count(), 2);
+    let silent = merge([&Recorder::new(0)], 0).snapshot(facts());
+    assert_eq!(silent.qoe, None, "nobody reported");
 }
 
 #[test]

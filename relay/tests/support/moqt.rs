@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
+use weir_protocol::moqt::datagram::ObjectDatagram;
 use weir_protocol::moqt::message::{
     Fetch, FetchKind, FetchOk, RequestError, RequestUpdate, Setup, Subscribe, SubscribeOk,
     exclusive_end,
@@ -238,6 +239,26 @@ impl MoqtClient {
             self.fetch(kind, Params::default())
         });
         (subscribe, fetch)
+    }
+
+    /// Sends an object of a track that it publishes, in a datagram.
+    #[track_caller]
+    pub(crate) fn send_object(&self, alias: u64, group: u64, payload: Bytes) {
+        let mut datagram = BytesMut::new();
+        let object = ObjectDatagram {
+            alias,
+            group,
+            payload,
+            ..ObjectDatagram::default()
+        };
+        object.encode(&mut datagram);
+        self.send_datagram(datagram.freeze());
+    }
+
+    /// Sends a datagram, whatever it is.
+    #[track_caller]
+    pub(crate) fn send_datagram(&self, datagram: Bytes) {
+        self.connection.send_datagram(datagram).unwrap();
     }
 
     /// Writes to the control stream.

@@ -37,7 +37,7 @@ pub(crate) use media::{Frame, Media, Track};
 pub(crate) use moqt::{ANSWER, Asked, Habits, MoqtClient, track_of};
 pub(crate) use obs::Obs;
 pub(crate) use player::Player;
-pub(crate) use process::{Process, Scratch, now, sleep, wait_for};
+pub(crate) use process::{Process, Scratch, now, sleep, unix_ms, wait_for};
 pub(crate) use relay::{Pull, Response, Weir, weir};
 pub(crate) use rtmp::{Publisher, opus_tags};
 pub(crate) use site::Site;

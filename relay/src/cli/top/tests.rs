@@ -27,6 +27,7 @@ fn stream(name: &str) -> StreamSnapshot {
             ..TrackSnapshot::default()
         }],
         subscribers: 7,
+        viewers_reporting: 0,
     });
     stream.latency_us.relay = LatencySnapshot {
         count: 100,

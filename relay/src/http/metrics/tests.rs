@@ -1,9 +1,10 @@
 //! The metrics against Prometheus's own checker, and their bound.
 
 use super::*;
+use crate::stats::report::Report;
 use crate::stats::snapshot::{PublisherSnapshot, TrackSnapshot};
 use crate::stats::{Arrival, IngestRecorder, Kind as Track, Merged, Recorder, SkipReason};
-use crate::stats::{StreamFacts, merge};
+use crate::stats::{Progress, StreamFacts, merge};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -15,6 +16,7 @@ fn facts(name: &str, minute: usize) -> StreamFacts {
         publisher: PublisherSnapshot::default(),
         tracks: Vec::new(),
         subscribers: 1,
+        viewers_reporting: 1,
     }
 }
 
@@ -26,6 +28,13 @@ fn busy_stream(name: &str) -> StreamSnapshot {
     recorder.on_first_frame(2_000, 0);
     recorder.on_skip(SkipReason::Behind, 3);
     recorder.on_bytes_out(1_000, 10);
+    let body = br#"{"v":1,"stream":"live/cam","startup_ms":240,"rendered":30,"stalls":1}"#;
+    let report = Report::parse(body).unwrap();
+    recorder.on_report(Progress {
+        report: &report,
+        before: None,
+        now_us: 0,
+    });
     let mut ingest = IngestRecorder::new(0);
     ingest.on_bytes_in(500);
     for kind in [Track::Video, Track::Audio] {
@@ -56,6 +65,8 @@ fn process() -> ProcessSnapshot {
         publishers: 1,
         shard_connections: vec![3, 4],
         limits_hit: vec![("rtmp_message_bytes", 2)],
+        reports: vec![("taken", 7), ("malformed", 1)],
+        datagrams_unknown: 3,
         cpu_s: Some(1.25),
         resident_bytes: Some(20_000_000),
     }
