@@ -287,6 +287,11 @@ impl<'a> Connection<'a> {
                 return Ok(());
             }
         };
+        if namespace.is_reserved() {
+            let description = "names that begin with a dot belong to the protocol".to_owned();
+            refuse(&mut self.session, RefusalCode::BadName, description);
+            return Ok(());
+        }
         let info = PublisherSnapshot {
             protocol: "rtmp".to_owned(),
             addr: self.addr.to_string(),
