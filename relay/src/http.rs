@@ -1,15 +1,17 @@
-//! The control listener: API, metrics, health and a page; the only room that knows axum.
+//! The control listener: API, metrics, health and pages; the only room that knows axum.
 //!
 //! It reads the rest of the relay through the functions of a [`Context`] and runs on the control
 //! runtime, so a scrape never waits on media nor media on a scrape. Every answer is made from
 //! snapshots; nothing here changes the relay's state.
 
+mod dashboard;
 mod exposition;
+mod feed;
 mod metrics;
-mod page;
 mod player;
 mod routes;
 
+use crate::stats::events::Event;
 use crate::stats::snapshot::{ProcessSnapshot, StreamDetail, StreamSnapshot};
 use axum::Router;
 use hyper::server::conn::http1;
@@ -47,6 +49,8 @@ pub const CONNECTION_LIFETIME: Duration = Duration::from_secs(300);
 /// How long open requests may take after shutdown began.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
+pub use feed::MAX_PAGES;
+
 /// Pause after a failed accept: out of file descriptors, waiting is the only remedy.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -63,6 +67,8 @@ pub struct Context {
     pub streams: Arc<dyn Fn() -> Vec<StreamSnapshot> + Send + Sync>,
     /// One stream by its public name, with its viewers.
     pub stream: Arc<FindStream>,
+    /// What happened, the newest first.
+    pub events: Arc<dyn Fn() -> Vec<Event> + Send + Sync>,
     /// The process.
     pub process: Arc<dyn Fn() -> ProcessSnapshot + Send + Sync>,
     /// Whether the relay takes publishers and viewers: false before start-up is done and while it
@@ -83,7 +89,8 @@ pub async fn serve(
     context: Context,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let router = routes::router(context);
+    let feeds = Arc::new(feed::Feeds::new());
+    let router = routes::router(context, &feeds);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut failures = 0;
@@ -112,6 +119,7 @@ pub async fn serve(
         }
     }
     drop(listener);
+    feeds.stop();
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown())
         .await
         .is_err()

@@ -24,6 +24,7 @@ use weir_protocol::rtmp::{Limits, StreamId};
 
 use crate::ring::PushError;
 use crate::shard::{Arrival, Context, Phase};
+use crate::stats::events::{self, EventKind};
 use crate::stats::snapshot::PublisherSnapshot;
 use crate::{clock, net, play};
 pub use packager::{MEDIA_ROOM, ObjectBuilder, Untimed};
@@ -271,6 +272,9 @@ impl<'a> Connection<'a> {
         let stream_id = request.stream_id;
         let refuse = |session: &mut Session, code, description: String| {
             info!(addr = %self.addr, app = request.app, description, "refused a publisher");
+            let event = events::Event::new(EventKind::Refused, clock::unix_ms());
+            let event = event.who(self.addr.ip().to_string()).detail(&description);
+            self.context.shared.registry.log(event);
             session.refuse_publish(stream_id, &Refusal { code, description });
         };
         let played = || "this connection has played: use another one to publish".to_owned();
@@ -342,6 +346,14 @@ impl<'a> Connection<'a> {
     async fn refuse(&mut self, error: IngestError) -> Result<(), IngestError> {
         if let IngestError::Package(PackageError::Push(PushError::Superseded)) = error {
             return self.end(UnpublishReason::TakenOver).await;
+        }
+        let event = events::Event::new(EventKind::Refused, clock::unix_ms());
+        let event = event
+            .who(self.addr.ip().to_string())
+            .detail(error.to_string());
+        match &self.packager {
+            Some(packager) => packager.log(event),
+            None => self.context.shared.registry.log(event),
         }
         self.end(UnpublishReason::Rejected(error.to_string()))
             .await?;

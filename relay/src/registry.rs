@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use weir_protocol::moqt::Namespace;
 
+use crate::stats::events::{Event, EventLog};
 use crate::stats::snapshot::PublisherSnapshot;
 use crate::stream::{self, Publisher, Stream};
 
@@ -48,6 +49,7 @@ pub struct Registry {
     shards: usize,
     streams: RwLock<BTreeMap<Namespace, Arc<Stream>>>,
     changes: watch::Sender<u64>,
+    events: Arc<Mutex<EventLog>>,
 }
 
 impl Registry {
@@ -58,12 +60,23 @@ impl Registry {
             shards,
             streams: RwLock::default(),
             changes: watch::Sender::new(0),
+            events: Arc::default(),
         }
     }
 
     /// The stream of that name.
     pub fn stream(&self, namespace: &Namespace) -> Option<Arc<Stream>> {
         self.streams.read().get(namespace).cloned()
+    }
+
+    /// Says what happened to no stream that is there: somebody was refused, say.
+    pub fn log(&self, event: Event) {
+        self.events.lock().push(event);
+    }
+
+    /// What happened to all streams, those that are over included; the newest first.
+    pub fn events(&self) -> Vec<Event> {
+        self.events.lock().newest_first()
     }
 
     /// All streams, by name.
@@ -104,6 +117,7 @@ impl Registry {
             self.shards,
             self.config.stream,
             self.changes.clone(),
+            Arc::clone(&self.events),
             now_us,
         ));
         let publisher = Publisher::take_over(&stream, info);

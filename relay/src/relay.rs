@@ -17,6 +17,8 @@ use crate::registry::Registry;
 use crate::shard::{Arrival, Phase, Shard, Shared};
 use crate::{clock, http, net};
 
+mod monitor;
+mod process;
 mod view;
 
 /// Why the relay does not start or does not go on.
@@ -147,6 +149,8 @@ impl Relay {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
         tokio::pin!(shutdown);
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+        let mut looks = tokio::time::interval(LOOK_INTERVAL);
+        let mut monitor = monitor::Monitor::default();
         let mut renewal = tokio::time::interval(endpoint::RENEW_AFTER);
         renewal.reset();
         let mut next_shard = 0;
@@ -166,6 +170,7 @@ impl Relay {
                         info!(stream = %name, "stream ended: its publisher did not return");
                     }
                 }
+                _ = looks.tick() => monitor.look(&self.shared.registry),
                 _ = renewal.tick() => match self.shared.certificate.renew() {
                     Ok(()) => info!("renewed the self-made certificate"),
                     Err(error) => warn!(%error, "the self-made certificate could not be renewed"),
@@ -294,6 +299,9 @@ impl Bound for Vec<std::net::UdpSocket> {
 
 /// How often streams are looked at for the end of their linger time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often streams are looked at for warnings.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Publishers beyond the limit that are told so at a time; further ones are closed without a word.
 const TURNED_AWAY_MAX: usize = 16;

@@ -15,7 +15,8 @@ use tracing::debug;
 use crate::endpoint::{self, Certificate};
 use crate::registry::Registry;
 use crate::sender::Fanout;
-use crate::{ingest, play, session};
+use crate::stats::events::{Event, EventKind};
+use crate::{clock, ingest, play, session};
 
 /// Where the relay is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -202,6 +203,9 @@ fn accept(context: &Arc<Context>, incoming: quinn::Incoming, tasks: &mut JoinSet
     }
     let Ok(permit) = Arc::clone(&shared.sessions).try_acquire_owned() else {
         shared.sessions_refused.fetch_add(1, Ordering::Relaxed);
+        let event = Event::new(EventKind::Refused, clock::unix_ms());
+        let reason = "a viewer: viewer.max_sessions are connected";
+        shared.registry.log(event.detail(reason));
         return incoming.refuse();
     };
     let context = Arc::clone(context);

@@ -20,6 +20,8 @@
 //! | reconnects | [`IngestRecorder::on_reconnect`] | `publisher.reconnects` |
 //! | what players report | [`Recorder::on_report`] | `latency_us.player`, `qoe` |
 
+pub mod events;
+pub mod health;
 pub mod report;
 pub mod snapshot;
 
@@ -30,12 +32,14 @@ mod merge;
 mod quality;
 mod rate;
 mod series;
+mod watch;
 
 pub use arrears::Arrears;
 pub use ingest::{Arrival, IngestRecorder, Kind, TrackRates};
 pub use merge::{Merged, StreamFacts, merge};
 pub use quality::{Progress, QualityCounts};
 pub use series::{BUCKET_BOUNDS_US, Totals, WINDOW_S};
+pub use watch::{Point, Watch};
 
 use quality::{Quality, micros};
 use serde::{Deserialize, Serialize};
@@ -189,6 +193,11 @@ impl Recorder {
             .quality
             .get_or_insert_with(|| Box::new(Quality::new(now_us)));
         quality.on_report(progress);
+    }
+
+    /// Objects that viewers did not get, since the start.
+    pub fn skipped(&self) -> Skipped {
+        self.skipped
     }
 
     fn stage(&self, stage: Stage) -> &Series {

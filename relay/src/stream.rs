@@ -25,8 +25,10 @@ use weir_protocol::moqt::Namespace;
 
 use crate::clock;
 use crate::ring::{self, Ring, Writer};
+use crate::stats::events::{Event, EventKind, EventLog};
+use crate::stats::health::Vitals;
 use crate::stats::snapshot::{PublisherSnapshot, TrackSnapshot};
-use crate::stats::{IngestRecorder, Recorder};
+use crate::stats::{IngestRecorder, Recorder, Skipped, Watch};
 
 pub use publisher::{Publisher, TrackWriter};
 pub use timeline::Timeline;
@@ -113,7 +115,9 @@ pub trait ViewerProbe: Send + Sync {
     /// The viewer's row in the API.
     fn snapshot(&self) -> crate::stats::snapshot::ViewerSnapshot;
     /// Whether its player has reported. Asked of every viewer, so it must be cheap.
-    fn has_reported(&self) -> bool;
+    fn has_reported(&self) -> bool {
+        false
+    }
 }
 
 /// One live stream.
@@ -124,6 +128,11 @@ pub struct Stream {
     pub since_ms: u64,
     /// Figures of what arrives.
     pub ingest: Mutex<IngestRecorder>,
+    /// What the control side's looks at the stream remember.
+    pub watch: Mutex<Watch>,
+    events: Mutex<EventLog>,
+    /// The log of the whole relay.
+    all_events: Arc<Mutex<EventLog>>,
     config: Config,
     recorders: Vec<Mutex<Recorder>>,
     tracks: RwLock<BTreeMap<Bytes, Arc<Track>>>,
@@ -143,6 +152,8 @@ struct State {
     publisher: PublisherSnapshot,
     live: bool,
     announced: bool,
+    /// When the publisher came.
+    live_since_us: u64,
     described: Vec<TrackSnapshot>,
     timeline: Timeline,
     /// When the stream ends unless a publisher comes; none while one is there.
@@ -163,18 +174,22 @@ pub enum Presence {
 
 impl Stream {
     /// A stream without a publisher, which ends after the linger time unless one comes. `names`
-    /// hears when it is announced.
+    /// hears when it is announced; what happens to it is also said in `log`.
     pub fn new(
         namespace: Namespace,
         shards: usize,
         config: Config,
         names: watch::Sender<u64>,
+        log: Arc<Mutex<EventLog>>,
         now_us: u64,
     ) -> Self {
         Self {
             namespace,
             since_ms: clock::unix_ms(),
             ingest: Mutex::new(IngestRecorder::new(now_us)),
+            watch: Mutex::default(),
+            events: Mutex::default(),
+            all_events: log,
             config,
             recorders: (0..shards)
                 .map(|_| Mutex::new(Recorder::new(now_us)))
@@ -187,6 +202,7 @@ impl Stream {
                 publisher: PublisherSnapshot::default(),
                 live: false,
                 announced: false,
+                live_since_us: now_us,
                 described: Vec::new(),
                 timeline: Timeline::default(),
                 ends_us: Some(now_us + config.linger_us),
@@ -262,14 +278,54 @@ impl Stream {
         self.state.lock().described.clone()
     }
 
+    /// Says what happened, in the stream's log and in the relay's.
+    pub fn log(&self, event: Event) {
+        let event = event.stream(self.namespace.to_string());
+        self.all_events.lock().push(event.clone());
+        self.events.lock().push(event);
+    }
+
+    /// What happened, the newest first.
+    pub fn events(&self) -> Vec<Event> {
+        self.events.lock().newest_first()
+    }
+
+    /// What warnings look at.
+    pub fn vitals(&self, now_us: u64) -> Vitals {
+        let state = self.state.lock();
+        let live_us = state
+            .live
+            .then(|| now_us.saturating_sub(state.live_since_us));
+        drop(state);
+        Vitals {
+            live_us,
+            ..self.ingest.lock().vitals(now_us)
+        }
+    }
+
+    /// Objects that viewers did not get, since the start.
+    pub fn skipped(&self) -> Skipped {
+        let mut skipped = Skipped::default();
+        for recorder in &self.recorders {
+            skipped.add(recorder.lock().skipped());
+        }
+        skipped
+    }
+
     /// Adds a viewer under its number: see [`next_viewer`].
     pub fn add_viewer(&self, id: u64, probe: Arc<dyn ViewerProbe>) {
+        let addr = probe.snapshot().addr;
         self.viewers.lock().insert(id, probe);
+        self.log(Event::new(EventKind::ViewerJoined, clock::unix_ms()).who(addr));
     }
 
     /// Removes a viewer. What it received stays in the recorders.
     pub fn remove_viewer(&self, id: u64) {
-        self.viewers.lock().remove(&id);
+        let probe = self.viewers.lock().remove(&id);
+        if let Some(probe) = probe {
+            let addr = probe.snapshot().addr;
+            self.log(Event::new(EventKind::ViewerLeft, clock::unix_ms()).who(addr));
+        }
     }
 
     /// The viewers that are there.
@@ -306,9 +362,12 @@ impl Stream {
     /// Ends the stream and its tracks.
     pub fn end(&self) {
         let mut state = self.state.lock();
-        state.ended = true;
+        let ended = std::mem::replace(&mut state.ended, true);
         state.live = false;
         drop(state);
+        if !ended {
+            self.log(Event::new(EventKind::StreamEnded, clock::unix_ms()));
+        }
         for track in self.tracks.read().values() {
             track.ring.end();
         }

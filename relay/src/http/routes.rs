@@ -1,24 +1,21 @@
 //! Paths → answers.
 
-use super::{Context, MAX_BODY_BYTES, metrics, page, player};
-use crate::stats::snapshot::StreamList;
-use axum::Router;
+use super::feed::{self, Feeds};
+use super::{Context, MAX_BODY_BYTES, dashboard, metrics, player};
+use crate::stats::snapshot::{EventList, StreamList};
 use axum::body::HttpBody;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
-use axum::response::{Html, IntoResponse, Json, Response};
+use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use serde::Serialize;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Names of live streams that a 404 lists: enough to see a typing error in.
 const MAX_LISTED: usize = 20;
-
-/// What a page of ours may load: its own inline parts and this server's API, nothing else.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; connect-src 'self'; \
-    script-src 'unsafe-inline'; style-src 'unsafe-inline'; base-uri 'none'; \
-    form-action 'none'; frame-ancestors 'none'";
 
 const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 
@@ -39,20 +36,24 @@ struct RelayFacts {
     quic_port: Option<u16>,
 }
 
-pub(super) fn router(context: Context) -> Router {
+pub(super) fn router(context: Context, feeds: &Arc<Feeds>) -> Router {
     Router::new()
-        .route("/", get(index))
         .route("/api/v1/relay", get(relay))
         .route("/api/v1/streams", get(streams))
         .route("/api/v1/streams/{*name}", get(stream))
+        .route("/api/v1/events", get(events))
+        .route("/api/v1/live", get(feed::overview))
+        .route("/api/v1/live/{*name}", get(feed::stream))
         .route("/metrics", get(prometheus))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/certificate.sha256", get(certificate))
         .merge(player::router())
+        .merge(dashboard::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn(limit_body))
+        .layer(Extension(Arc::clone(feeds)))
         .with_state(context)
 }
 
@@ -116,13 +117,9 @@ async fn certificate(State(context): State<Context>) -> Response {
     (headers, (context.certificate_sha256)()).into_response()
 }
 
-async fn index(State(context): State<Context>) -> Response {
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        NO_STORE,
-    ];
-    (headers, Html(page::render(&(context.process)()))).into_response()
+async fn events(State(context): State<Context>) -> Response {
+    let events = (context.events)();
+    ([NO_STORE], Json(EventList { events })).into_response()
 }
 
 async fn unknown_path(uri: Uri) -> Response {

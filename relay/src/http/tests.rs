@@ -1,7 +1,8 @@
 //! Every route through a real listener, with requests as plain text.
 
 use super::*;
-use crate::stats::snapshot::{PublisherSnapshot, StreamState};
+use crate::stats::events::EventKind;
+use crate::stats::snapshot::{History, PublisherSnapshot, StreamState};
 use crate::stats::{Merged, StreamFacts};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -28,6 +29,7 @@ fn stream(name: &str) -> StreamSnapshot {
         tracks: Vec::new(),
         subscribers: 0,
         viewers_reporting: 0,
+        warnings: Vec::new(),
     })
 }
 
@@ -38,11 +40,14 @@ impl Server {
         let ready = Arc::new(AtomicBool::new(false));
         let context = Context {
             streams: Arc::new(|| vec![stream("live/cam"), stream("live/ü b")]),
+            events: Arc::new(|| vec![Event::new(EventKind::Refused, 5).who("10.0.0.9")]),
             stream: Arc::new(|name| {
                 let known = ["live/cam", "live/ü b"].contains(&name);
                 known.then(|| StreamDetail {
                     stream: stream(name),
                     viewers: Vec::new(),
+                    events: Vec::new(),
+                    history: History::default(),
                 })
             }),
             process: Arc::new(|| ProcessSnapshot {
@@ -163,18 +168,110 @@ async fn the_certificate_hash_is_readable_from_any_page() {
 }
 
 #[tokio::test]
-async fn the_page_names_the_addresses() {
+async fn the_dashboard_is_one_page_for_the_overview_and_each_stream() {
     let server = Server::start().await;
-    let (head, body) = server.get("/").await;
-    assert!(
-        head.contains("content-type: text/html; charset=utf-8"),
-        "{head}"
-    );
-    assert!(
-        head.contains("content-security-policy: default-src 'none'"),
-        "{head}"
-    );
-    assert!(body.contains("rtmp 0.0.0.0:1935"), "{body}");
+    let (head, overview) = server.get("/").await;
+    for header in [
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'none'",
+        "x-content-type-options: nosniff",
+    ] {
+        assert!(head.contains(header), "{head}");
+    }
+    let (_, stream) = server.get("/stream/live/%3Cscript%3E").await;
+    assert_eq!(overview, stream, "nothing of a name is in the page");
+    let (head, _) = server.get("/dashboard/dashboard.css").await;
+    assert!(head.contains("content-type: text/css"), "{head}");
+    let (head, _) = server.get("/dashboard/none.js").await;
+    assert!(head.starts_with("http/1.1 404"), "{head}");
+}
+
+#[tokio::test]
+async fn what_happened_is_listed() {
+    let server = Server::start().await;
+    let (_, body) = server.get("/api/v1/events").await;
+    let golden = r#"{"events":[{"at_ms":5,"kind":"refused","who":"10.0.0.9","count":1}]}"#;
+    assert_eq!(body, golden);
+}
+
+/// Reads the events of a feed until `count` are there.
+async fn events(stream: &mut TcpStream, count: usize) -> Vec<serde_json::Value> {
+    let mut text = String::new();
+    let read = async {
+        while text.matches("\n\n").count() < count {
+            let mut bytes = [0; 4096];
+            let length = stream.read(&mut bytes).await.unwrap();
+            assert!(length > 0, "the feed ended: {text}");
+            text.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.unwrap();
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.map(|json| serde_json::from_str(json).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_feed_pushes_a_snapshot_a_second() {
+    let server = Server::start().await;
+    let mut page = server.connect().await;
+    let ask = "GET /api/v1/live HTTP/1.1\r\nhost: x\r\n\r\n";
+    page.write_all(ask.as_bytes()).await.unwrap();
+    let seen = events(&mut page, 3).await;
+    assert_eq!(seen[0]["streams"][0]["name"], "live/cam");
+    assert_eq!(seen[0]["events"][0]["kind"], "refused");
+    assert_eq!(seen[0]["relay"]["ports"][0][1], 1935);
+    let times: Vec<_> = seen.iter().map(|event| event["at_ms"].as_u64()).collect();
+    assert!(times.is_sorted_by(|a, b| a < b), "each is new: {times:?}");
+}
+
+#[tokio::test]
+async fn a_feed_of_a_stream_says_whether_it_is_there() {
+    let server = Server::start().await;
+    for (name, there) in [("live/%C3%BC%20b", true), ("live/none", false)] {
+        let mut page = server.connect().await;
+        let ask = format!("GET /api/v1/live/{name} HTTP/1.1\r\nhost: x\r\n\r\n");
+        page.write_all(ask.as_bytes()).await.unwrap();
+        let seen = events(&mut page, 1).await;
+        assert_eq!(seen[0]["stream"].is_object(), there, "{}", seen[0]);
+    }
+}
+
+#[tokio::test]
+async fn feeds_are_bounded_and_end_with_the_relay() {
+    let mut server = Server::start().await;
+    let ask = "GET /api/v1/live HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut pages = Vec::new();
+    for _ in 0..MAX_PAGES {
+        let mut page = server.connect().await;
+        page.write_all(ask.as_bytes()).await.unwrap();
+        events(&mut page, 1).await;
+        pages.push(page);
+    }
+    let (head, body) = server.get("/api/v1/live").await;
+    assert!(head.starts_with("http/1.1 503"), "{head}");
+    assert!(body.contains("close one"), "{body}");
+    // A page that is closed makes room for another, as soon as that is noticed.
+    pages.pop();
+    let again = async {
+        loop {
+            let mut page = server.connect().await;
+            page.write_all(ask.as_bytes()).await.unwrap();
+            let mut first = [0; 12];
+            page.read_exact(&mut first).await.unwrap();
+            if first.ends_with(b"200") {
+                return page;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    pages.push(tokio::time::timeout(PATIENCE, again).await.unwrap());
+    server.stop.take().unwrap().send(()).unwrap();
+    let served = tokio::time::timeout(DRAIN_TIMEOUT * 4, server.task).await;
+    served
+        .expect("feeds do not hold shutdown up")
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]

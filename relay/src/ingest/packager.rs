@@ -23,6 +23,7 @@ use weir_protocol::rtmp::metadata::Metadata;
 
 use crate::clock::MICROS_PER_SECOND;
 use crate::ring::PushError;
+use crate::stats::events::Event;
 use crate::stats::{Arrival, Kind};
 use crate::stream::{Publisher, TrackOptions, TrackWriter};
 use audio::Audio;
@@ -98,6 +99,11 @@ impl Packager {
         self.publisher.superseded().await;
     }
 
+    /// Says what happened, in the stream's log.
+    pub(super) fn log(&self, event: Event) {
+        self.publisher.stream().log(event);
+    }
+
     pub(super) fn set_encoder(&self, encoder: &str) {
         self.publisher.set_encoder(encoder);
     }
@@ -120,6 +126,10 @@ impl Packager {
             key_frame: frame.key,
         };
         ingest.on_arrival(arrival, frame.first_byte_us);
+        if kind == Kind::Video {
+            let later_us = u64::try_from(frame.composition_us).unwrap_or(0);
+            ingest.on_reorder(later_us, frame.first_byte_us);
+        }
         ingest.on_object(now_us.saturating_sub(frame.first_byte_us), now_us);
     }
 

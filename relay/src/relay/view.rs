@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use weir_protocol::moqt::Namespace;
 
-use super::Addrs;
+use super::{Addrs, process};
 use crate::clock;
 use crate::http;
 use crate::shard::{Shard, Shared};
-use crate::stats::snapshot::{ProcessSnapshot, StreamDetail, StreamSnapshot, StreamState};
+use crate::stats::snapshot::{History, ProcessSnapshot, StreamDetail, StreamSnapshot, StreamState};
 use crate::stats::{Kind, Merged, StreamFacts};
 use crate::stream::{Presence, Stream};
 
@@ -33,6 +33,7 @@ impl View {
             started_us,
         } = self;
         let shards = Arc::downgrade(&shards);
+        let logged = Arc::clone(&shared);
         let (all, one, process) = (
             Arc::clone(&shared),
             Arc::clone(&shared),
@@ -47,11 +48,15 @@ impl View {
                 let namespace = Namespace::from_path(name).ok()?;
                 let stream = one.registry.stream(&namespace)?;
                 let viewers = stream.viewers();
+                let points = stream.watch.lock().points();
                 Some(StreamDetail {
                     stream: snapshot(&stream),
                     viewers: viewers.iter().map(|viewer| viewer.snapshot()).collect(),
+                    events: stream.events(),
+                    history: History::new(points),
                 })
             }),
+            events: Arc::new(move || logged.registry.events()),
             process: Arc::new(move || {
                 let shards = shards.upgrade();
                 let shards = shards.iter().flat_map(|shards| shards.iter());
@@ -90,12 +95,13 @@ fn process_snapshot(
         limits_hit: vec![("viewer.max_sessions", refused)],
         reports: shared.counters.reports().to_vec(),
         datagrams_unknown: shared.counters.datagrams_unknown.load(Ordering::Relaxed),
-        cpu_s: None,
-        resident_bytes: None,
+        cpu_s: process::cpu_s(),
+        resident_bytes: process::resident_bytes(),
     }
 }
 
-fn snapshot(stream: &Stream) -> StreamSnapshot {
+/// Everything that the API says of a stream but its viewers.
+pub(super) fn snapshot(stream: &Stream) -> StreamSnapshot {
     let now_us = clock::now_us();
     let mut merged = Merged::new(now_us);
     for recorder in stream.recorders() {
@@ -124,5 +130,6 @@ fn snapshot(stream: &Stream) -> StreamSnapshot {
         tracks,
         subscribers: stream.viewer_count() as u64,
         viewers_reporting: stream.reporting_count() as u64,
+        warnings: stream.watch.lock().warnings(),
     })
 }

@@ -2,6 +2,7 @@
 
 use super::STAGE_SLICE_US;
 use super::arrival::Transit;
+use super::health::Vitals;
 use super::rate::{ByteRate, FrameRate};
 use super::series::Series;
 
@@ -49,6 +50,9 @@ pub struct IngestRecorder {
     jitter: Series,
     video: Track,
     audio: Track,
+    reorder: Reorder,
+    /// When the newest key frame arrived.
+    key_frame_at_us: Option<u64>,
     bytes_in: u64,
     reconnects: u64,
 }
@@ -60,6 +64,36 @@ struct Track {
     frames: FrameRate,
     key_frame_us: Option<u64>,
     gop_ms: Option<u64>,
+    arrived_us: Option<u64>,
+}
+
+/// The largest distance of a picture's decoding from its presentation, in this and the last slice.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reorder {
+    epoch: u64,
+    largest_us: [u64; 2],
+}
+
+impl Reorder {
+    fn record(&mut self, micros: u64, now_us: u64) {
+        self.turn(now_us);
+        self.largest_us[0] = self.largest_us[0].max(micros);
+    }
+
+    fn turn(&mut self, now_us: u64) {
+        let epoch = now_us / STAGE_SLICE_US;
+        self.largest_us = match epoch.saturating_sub(self.epoch) {
+            0 => self.largest_us,
+            1 => [0, self.largest_us[0]],
+            _ => [0, 0],
+        };
+        self.epoch = self.epoch.max(epoch);
+    }
+
+    fn largest_us(mut self, now_us: u64) -> u64 {
+        self.turn(now_us);
+        self.largest_us[0].max(self.largest_us[1])
+    }
 }
 
 impl IngestRecorder {
@@ -70,6 +104,8 @@ impl IngestRecorder {
             jitter: Series::new(STAGE_SLICE_US, now_us),
             video: Track::default(),
             audio: Track::default(),
+            reorder: Reorder::default(),
+            key_frame_at_us: None,
             bytes_in: 0,
             reconnects: 0,
         }
@@ -89,13 +125,20 @@ impl IngestRecorder {
         };
         let late_us = track.transit.record(arrival.media_us, now_us);
         track.bytes.record(arrival.bytes, now_us);
+        track.arrived_us = Some(now_us);
         if arrival.kind == Kind::Video {
             track.frames.record(arrival.media_us);
             if arrival.key_frame {
+                self.key_frame_at_us = Some(now_us);
                 track.on_key_frame(arrival.media_us);
             }
         }
         self.jitter.record(late_us, now_us);
+    }
+
+    /// Records how much later than it is decoded a picture is shown, in microseconds.
+    pub fn on_reorder(&mut self, micros: u64, now_us: u64) {
+        self.reorder.record(micros, now_us);
     }
 
     /// Records that an object was complete `micros` after its first byte: the `ingest` stage.
@@ -109,7 +152,11 @@ impl IngestRecorder {
         for track in [&mut self.video, &mut self.audio] {
             track.transit.forget();
             track.key_frame_us = None;
+            track.gop_ms = None;
+            track.arrived_us = None;
         }
+        self.key_frame_at_us = None;
+        self.reorder = Reorder::default();
     }
 
     /// Bytes read from the publisher's sockets since the start.
@@ -149,6 +196,25 @@ impl IngestRecorder {
             fps: track.frames.frames_per_second(),
             bitrate_bps: track.bytes.bits_per_second(now_us),
             gop_ms: track.gop_ms,
+        }
+    }
+
+    /// What warnings look at; `live_us` and the peak are for the caller to fill in.
+    pub fn vitals(&self, now_us: u64) -> Vitals {
+        let age = |at_us: Option<u64>| at_us.map(|at_us| now_us.saturating_sub(at_us));
+        let mut jitter = None;
+        self.jitter.add_window_to(&mut jitter, now_us);
+        Vitals {
+            live_us: None,
+            gop_ms: self.video.gop_ms,
+            key_frame_age_us: age(self.key_frame_at_us),
+            video_age_us: age(self.video.arrived_us),
+            audio_age_us: age(self.audio.arrived_us),
+            jitter_p99_us: jitter.map(|jitter| jitter.value_at_quantile(0.99)),
+            av_skew_us: self.av_skew_us(),
+            reorder_us: self.reorder.largest_us(now_us),
+            video_bps: self.video.bytes.bits_per_second(now_us),
+            video_peak_bps: 0,
         }
     }
 
@@ -238,5 +304,32 @@ mod tests {
         recorder.on_arrival(frame(Kind::Video, 9_970_000, 10), 30_000_000);
         assert_eq!(recorder.jitter().totals().sum_us(), 0);
         assert_eq!(recorder.reconnects(), 1);
+    }
+
+    #[test]
+    fn reordering_is_remembered_for_two_slices() {
+        let mut recorder = IngestRecorder::new(0);
+        recorder.on_reorder(66_000, 1_000_000);
+        recorder.on_reorder(0, 12_000_000);
+        assert_eq!(recorder.vitals(12_000_000).reorder_us, 66_000);
+        assert_eq!(recorder.vitals(25_000_000).reorder_us, 0);
+        let jump = recorder.vitals(3_600_000_000);
+        assert_eq!(jump.reorder_us, 0);
+    }
+
+    #[test]
+    fn vitals_are_ages_of_what_arrived() {
+        let recorder = record_ten_seconds(0);
+        let vitals = recorder.vitals(20_000_000);
+        let last_us = 20_000_000 - 1_000_000 - 499 * 20_000;
+        assert_eq!(vitals.audio_age_us, Some(last_us));
+        assert_eq!(vitals.video_age_us, Some(last_us + 20_000));
+        assert_eq!(
+            vitals.key_frame_age_us,
+            Some(20_000_000 - 1_000_000 - 8_000_000)
+        );
+        assert_eq!(vitals.gop_ms, Some(2_000));
+        let fresh = IngestRecorder::new(0).vitals(5);
+        assert_eq!((fresh.video_age_us, fresh.jitter_p99_us), (None, None));
     }
 }

@@ -1,5 +1,6 @@
 //! Many recorders of one stream → what the API says of it.
 
+use super::health::Warning;
 use super::ingest::IngestRecorder;
 use super::quality::MergedQuality;
 use super::series::{SLICES, Series, Totals, WINDOW_S};
@@ -32,6 +33,8 @@ pub struct StreamFacts {
     pub subscribers: u64,
     /// Those of them whose players have reported.
     pub viewers_reporting: u64,
+    /// What is wrong with it.
+    pub warnings: Vec<Warning>,
 }
 
 /// The sum of recorders of one stream over the windows that end at one moment.
@@ -135,6 +138,7 @@ impl Merged {
             latency_us: self.latency(),
             first_frame_us: self.first_frame(),
             qoe: self.quality.snapshot(facts.viewers_reporting),
+            warnings: facts.warnings,
             totals: self.totals,
         }
     }

@@ -61,6 +61,11 @@ impl Totals {
         self.sum_us = self.sum_us.saturating_add(other.sum_us);
     }
 
+    /// Samples by bucket: at or below each bound of [`BUCKET_BOUNDS_US`], and above the last.
+    pub fn buckets(&self) -> &[u64; BUCKET_BOUNDS_US.len() + 1] {
+        &self.buckets
+    }
+
     /// Number of samples.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()

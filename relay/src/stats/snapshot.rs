@@ -1,6 +1,8 @@
 //! What the API says: the shapes of its JSON, which `weir top` reads back.
 
-use super::{QualityCounts, Skipped, Stage, Totals};
+use super::events::Event;
+use super::health::Warning;
+use super::{BUCKET_BOUNDS_US, Point, QualityCounts, Skipped, Stage, Totals};
 use serde::{Deserialize, Serialize};
 
 mod quality;
@@ -48,6 +50,9 @@ pub struct StreamSnapshot {
     /// What the viewers' players report; left out when none ever did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qoe: Option<QoeSnapshot>,
+    /// What is wrong that the streamer can put right, the most pressing first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// Counters that only the metrics show.
     #[serde(skip)]
     pub totals: StreamTotals,
@@ -226,6 +231,43 @@ pub struct StreamDetail {
     pub stream: StreamSnapshot,
     /// One row a viewer.
     pub viewers: Vec<ViewerSnapshot>,
+    /// What happened, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Event>,
+    /// The recent past, the oldest first.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub history: History,
+}
+
+/// A stream's recent past.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct History {
+    /// Upper bounds of the buckets in microseconds; the last bucket has none.
+    pub bucket_bounds_us: Vec<u64>,
+    /// The oldest first.
+    pub points: Vec<Point>,
+}
+
+impl History {
+    /// The points with what they need to be read.
+    pub fn new(points: Vec<Point>) -> Self {
+        Self {
+            bucket_bounds_us: BUCKET_BOUNDS_US.to_vec(),
+            points,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+}
+
+/// The answer to `GET /api/v1/events`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventList {
+    /// The newest first.
+    pub events: Vec<Event>,
 }
 
 /// One viewer of one stream.

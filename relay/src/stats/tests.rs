@@ -33,6 +33,7 @@ fn facts() -> StreamFacts {
         tracks: Vec::new(),
         subscribers: 2,
         viewers_reporting: 1,
+        warnings: Vec::new(),
     }
 }
 
@@ -203,6 +204,8 @@ fn contract() -> StreamDetail {
     StreamDetail {
         stream,
         viewers: vec![viewer],
+        events: Vec::new(),
+        history: History::default(),
     }
 }
 

@@ -9,6 +9,7 @@ use weir_protocol::catalog;
 use super::{Stream, Timeline, Track, TrackOptions, next_alias};
 use crate::clock;
 use crate::ring::{Object, PushError, Ring, Writer};
+use crate::stats::events::{Event, EventKind};
 use crate::stats::snapshot::{PublisherSnapshot, TrackSnapshot};
 
 /// The right to write a stream. Dropping it leaves the stream lingering.
@@ -27,8 +28,16 @@ impl Publisher {
             return None;
         }
         let returning = stream.writer.borrow().0 > 0;
+        let kind = match (returning, state.live) {
+            (false, _) => EventKind::PublisherConnected,
+            (true, false) => EventKind::PublisherReturned,
+            (true, true) => EventKind::PublisherTookOver,
+        };
+        let event = Event::new(kind, clock::unix_ms()).who(&info.addr);
+        let event = event.detail(&info.encoder);
         state.publisher = info;
         state.live = true;
+        state.live_since_us = clock::now_us();
         state.timeline.restart();
         state.ends_us = None;
         let mut writer = Writer(0);
@@ -37,6 +46,7 @@ impl Publisher {
             writer = *current;
         });
         drop(state);
+        stream.log(event);
         if returning {
             stream.ingest.lock().on_reconnect();
         }
@@ -126,6 +136,10 @@ impl Drop for Publisher {
         if *self.stream.writer.borrow() == self.writer {
             state.live = false;
             state.ends_us = Some(clock::now_us() + self.stream.config.linger_us);
+            let event = Event::new(EventKind::PublisherGone, clock::unix_ms());
+            let event = event.who(&state.publisher.addr);
+            drop(state);
+            self.stream.log(event);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The screen on a terminal that is a grid of cells, the client against servers that misbehave.
 
 use super::*;
-use crate::stats::snapshot::{LatencySnapshot, PublisherSnapshot, StreamSnapshot, StreamState};
+use crate::stats::snapshot::{
+    History, LatencySnapshot, PublisherSnapshot, StreamSnapshot, StreamState,
+};
 use crate::stats::snapshot::{TrackSnapshot, ViewerSnapshot};
 use crate::stats::{Merged, StreamFacts};
 use ratatui::Terminal;
@@ -28,6 +30,7 @@ fn stream(name: &str) -> StreamSnapshot {
         }],
         subscribers: 7,
         viewers_reporting: 0,
+        warnings: Vec::new(),
     });
     stream.latency_us.relay = LatencySnapshot {
         count: 100,
@@ -54,6 +57,8 @@ fn detail(name: &str) -> StreamDetail {
     StreamDetail {
         stream: stream(name),
         viewers: vec![viewer("10.0.0.1:5", 33), viewer("10.0.0.2:5", 1_500)],
+        events: Vec::new(),
+        history: History::default(),
     }
 }
 

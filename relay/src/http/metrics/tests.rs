@@ -17,6 +17,7 @@ fn facts(name: &str, minute: usize) -> StreamFacts {
         tracks: Vec::new(),
         subscribers: 1,
         viewers_reporting: 1,
+        warnings: Vec::new(),
     }
 }
 

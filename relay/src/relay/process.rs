@@ -1,0 +1,63 @@
+//! What this process takes: CPU time and memory, where the system tells.
+
+use std::fs;
+
+/// CPU time since the start in seconds, user and system.
+pub(super) fn cpu_s() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    cpu_of(&stat)
+}
+
+/// Resident memory in bytes.
+pub(super) fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    resident_of(&status)
+}
+
+/// The 14th and 15th field, counted behind the name, which may have anything in it (proc(5)).
+fn cpu_of(stat: &str) -> Option<f64> {
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    let mut fields = behind_name.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some((user + system) as f64 / TICKS_PER_SECOND)
+}
+
+fn resident_of(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// USER_HZ, which Linux tells programs since it began, whatever its own ticks are.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_spaces_and_brackets_is_skipped() {
+        let stat = "7 (we) ir) (x) S 1 7 7 0 -1 4194560 900 0 0 0 250 125 0 0 20 0 9 0 5 1";
+        assert_eq!(cpu_of(stat), Some(3.75));
+        assert_eq!(cpu_of("7 (weir) S 1"), None);
+    }
+
+    #[test]
+    fn resident_memory_is_in_bytes() {
+        assert_eq!(
+            resident_of("Name:\tweir\nVmRSS:\t   2048 kB\n"),
+            Some(2_097_152)
+        );
+        assert_eq!(resident_of("Name:\tweir\n"), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_process_is_told() {
+        assert!(cpu_s().is_some());
+        assert!(resident_bytes().is_some_and(|bytes| bytes > 1 << 20));
+    }
+}
