@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
+use base64::Engine;
 use serde_json::{Value, json};
 
 use super::process::{Process, Scratch, wait_for};
@@ -123,6 +124,17 @@ impl Browser {
             "actions": [action("keyDown"), action("keyUp")] });
         let body = json!({ "actions": [keyboard] });
         self.call("POST", &format!("{}/actions", self.session), &body);
+    }
+
+    /// A picture of the window, as PNG.
+    #[track_caller]
+    pub(crate) fn screenshot(&self) -> Vec<u8> {
+        let path = format!("{}/screenshot", self.session);
+        let encoded = self.call("GET", &path, &Value::Null);
+        let encoded = encoded.as_str().unwrap();
+        base64::engine::general_purpose::STANDARD
+            .decode(encoded)
+            .unwrap()
     }
 
     #[track_caller]
