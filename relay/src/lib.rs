@@ -41,6 +41,7 @@
 //! | [`cli`] | arguments → configuration → relay; one file a subcommand |
 //! | [`config`] | flags, environment and file into one checked object |
 //! | [`relay`] | assembly: bind everything, start, drain; the only file that knows all the others |
+//! | [`demo`] | a built-in clip, pushed to the relay like any other stream |
 //! | [`shard`] | one core: runtime, endpoint, its sessions and publishers |
 //! | [`ingest`] | RTMP socket ↔ `protocol::rtmp` ↔ the writing side of a stream |
 //! | [`play`] | the reading side of a stream ↔ the socket of an RTMP player |
@@ -72,6 +73,7 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod endpoint;
 pub mod hang;
 pub mod http;

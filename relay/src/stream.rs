@@ -114,6 +114,8 @@ pub struct ViewerCounters {
 pub trait ViewerProbe: Send + Sync {
     /// The viewer's row in the API.
     fn snapshot(&self) -> crate::stats::snapshot::ViewerSnapshot;
+    /// Its remote address and port. Asked while it comes and goes, so it must take no lock.
+    fn addr(&self) -> String;
     /// Whether its player has reported. Asked of every viewer, so it must be cheap.
     fn has_reported(&self) -> bool {
         false
@@ -314,7 +316,7 @@ impl Stream {
 
     /// Adds a viewer under its number: see [`next_viewer`].
     pub fn add_viewer(&self, id: u64, probe: Arc<dyn ViewerProbe>) {
-        let addr = probe.snapshot().addr;
+        let addr = probe.addr();
         self.viewers.lock().insert(id, probe);
         self.log(Event::new(EventKind::ViewerJoined, clock::unix_ms()).who(addr));
     }
@@ -323,7 +325,7 @@ impl Stream {
     pub fn remove_viewer(&self, id: u64) {
         let probe = self.viewers.lock().remove(&id);
         if let Some(probe) = probe {
-            let addr = probe.snapshot().addr;
+            let addr = probe.addr();
             self.log(Event::new(EventKind::ViewerLeft, clock::unix_ms()).who(addr));
         }
     }

@@ -4,16 +4,21 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, ConfigError, File, Options};
-use crate::relay::Relay;
+use crate::demo;
+use crate::relay::{Addrs, Relay};
 
 /// Arguments of `weir serve`.
 #[derive(clap::Args, Debug, Default)]
 pub struct ServeArgs {
     #[command(flatten)]
     options: Options,
+    /// Also stream a small built-in clip, as live/demo
+    #[arg(long)]
+    demo: bool,
 }
 
 /// Serves until SIGINT or SIGTERM.
@@ -33,8 +38,12 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         let shutdown = super::signal()?;
         let relay = Relay::start(&config)?;
-        announce(&relay)?;
+        announce(&relay, args.demo)?;
+        let demo = args.demo.then(|| tokio::spawn(show_demo(relay.addrs())));
         relay.run(shutdown).await;
+        if let Some(demo) = demo {
+            demo.abort();
+        }
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -48,7 +57,7 @@ fn configuration(options: &Options) -> Result<Config, ConfigError> {
 }
 
 /// Tells programs where the relay listens, a `name=addr` line each, and people what to do.
-fn announce(relay: &Relay) -> anyhow::Result<()> {
+fn announce(relay: &Relay, demo: bool) -> anyhow::Result<()> {
     let addrs = relay.addrs();
     let mut stdout = std::io::stdout().lock();
     let written = write!(stdout, "{addrs}").and_then(|()| {
@@ -60,12 +69,28 @@ fn announce(relay: &Relay) -> anyhow::Result<()> {
                 stdout,
                 "  pull   weir pull moqt://localhost:{quic}/live/cam --insecure | ffplay -"
             )?;
-            writeln!(stdout, "  watch  http://localhost:{http}/\n")?;
+            writeln!(stdout, "  watch  http://localhost:{http}/")?;
+            if demo {
+                writeln!(stdout, "  demo   {}", demo_url(http))?;
+            }
+            writeln!(stdout)?;
         }
         writeln!(stdout, "ready")?;
         stdout.flush()
     });
     written.context("stdout: cannot say where the relay listens")
+}
+
+/// Streams the built-in clip until somebody else does under its name, or the relay stops.
+async fn show_demo(addrs: Addrs) {
+    info!(watch = demo_url(addrs.http.port()), "streaming the demo");
+    if let Err(reason) = demo::publish(addrs.rtmp).await {
+        warn!(%reason, "the demo is over");
+    }
+}
+
+fn demo_url(http_port: u16) -> String {
+    format!("http://localhost:{http_port}/watch/{}", demo::STREAM)
 }
 
 fn log_to_stderr() {

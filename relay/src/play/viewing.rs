@@ -148,6 +148,10 @@ impl Drop for Viewing {
 }
 
 impl ViewerProbe for Row {
+    fn addr(&self) -> String {
+        self.addr.to_string()
+    }
+
     fn snapshot(&self) -> ViewerSnapshot {
         let counters = &self.counters;
         let connected_us = clock::now_us().saturating_sub(self.since_us);

@@ -109,6 +109,10 @@ impl Viewing {
 }
 
 impl ViewerProbe for Viewing {
+    fn addr(&self) -> String {
+        self.connection.remote_address().to_string()
+    }
+
     fn has_reported(&self) -> bool {
         self.report.lock().is_some()
     }

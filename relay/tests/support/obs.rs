@@ -28,8 +28,15 @@ impl Obs {
     /// Starts OBS and makes it stream to `server` (`rtmp://host/app`) with the stream key `key`.
     #[track_caller]
     pub(crate) fn stream(server: &str, key: &str) -> Self {
+        Self::stream_clip(server, key, None)
+    }
+
+    /// The same with a file that plays over and over in front of the scene's colour, if there is
+    /// one.
+    #[track_caller]
+    pub(crate) fn stream_clip(server: &str, key: &str, clip: Option<&Path>) -> Self {
         let home = Scratch::new("obs");
-        write_settings(home.path(), server, key);
+        write_settings(home.path(), server, key, clip);
         let mut command = Command::new("xvfb-run");
         command
             .args([
@@ -68,7 +75,7 @@ impl Obs {
 }
 
 /// What the first-run wizard would write: a profile, a scene, a custom server.
-fn write_settings(home: &Path, server: &str, key: &str) {
+fn write_settings(home: &Path, server: &str, key: &str, clip: Option<&Path>) {
     let settings = home.join(".config/obs-studio");
     let profile = settings.join("basic/profiles/T");
     let scenes = settings.join("basic/scenes");
@@ -91,16 +98,28 @@ fn write_settings(home: &Path, server: &str, key: &str) {
         "id": "color_source", "versioned_id": "color_source_v3", "name": "C",
         "settings": { "color": 4_278_255_360_u32, "width": WIDTH, "height": HEIGHT },
     });
-    let item = serde_json::json!({
-        "name": "C", "id": 1, "visible": true, "align": 5, "rot": 0.0,
-        "pos": { "x": 0.0, "y": 0.0 }, "scale": { "x": 1.0, "y": 1.0 },
-    });
+    let item = |name: &str, id: u32| {
+        serde_json::json!({
+            "name": name, "id": id, "visible": true, "align": 5, "rot": 0.0,
+            "pos": { "x": 0.0, "y": 0.0 }, "scale": { "x": 1.0, "y": 1.0 },
+        })
+    };
+    let mut items = vec![item("C", 1)];
+    let mut sources = vec![color];
+    if let Some(clip) = clip {
+        items.push(item("M", 2));
+        sources.push(serde_json::json!({
+            "id": "ffmpeg_source", "versioned_id": "ffmpeg_source", "name": "M",
+            "settings": { "local_file": clip, "is_local_file": true, "looping": true },
+        }));
+    }
+    sources.push(serde_json::json!({
+        "id": "scene", "name": "Scene", "settings": { "id_counter": 2, "items": items },
+    }));
     let scene = serde_json::json!({
         "name": "S", "current_scene": "Scene", "current_program_scene": "Scene",
         "scene_order": [{ "name": "Scene" }],
-        "sources": [color, {
-            "id": "scene", "name": "Scene", "settings": { "id_counter": 1, "items": [item] },
-        }],
+        "sources": sources,
     });
     fs::write(settings.join("global.ini"), global).unwrap();
     fs::write(profile.join("basic.ini"), basic).unwrap();

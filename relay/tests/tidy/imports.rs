@@ -29,6 +29,7 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
         "auth clock net play registry ring shard stats stream",
     ),
     ("play", "auth clock net registry ring shard stats stream"),
+    ("demo", ""),
     ("endpoint", "auth clock net registry sender session stats"),
     (
         "session",
