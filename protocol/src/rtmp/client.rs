@@ -1,4 +1,4 @@
-//! The session of a connection that was made: a publisher.
+//! The session of a connection that was made: a publisher's or a player's.
 //!
 //! It calls what ffmpeg and OBS call, in their order, so that a server cannot tell the difference.
 
@@ -26,7 +26,14 @@ const FC_PUBLISH: f64 = 3.0;
 const CREATE_STREAM: f64 = 4.0;
 const PUBLISH: f64 = 5.0;
 
-/// Where to publish.
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Publish,
+    Play,
+}
+
+/// Where to publish, or what to play.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// `host:port`, the port only when the URL has one.
@@ -61,7 +68,7 @@ impl Target {
 /// How a session behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to publish.
+    /// Where to publish, or what to play.
     pub target: Target,
     /// The form of the handshake to open with.
     pub form: Form,
@@ -109,8 +116,12 @@ pub enum Error {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Media may be written.
+    /// Media may be written, or comes from now on.
     Ready,
+    /// A video message that is played: from its FLV tag header on.
+    Video(Bytes),
+    /// An audio message, likewise.
+    Audio(Bytes),
     /// The server turned a call down, or ended the publish.
     Refused {
         /// Its code, such as `NetStream.Publish.BadName`.
@@ -128,6 +139,7 @@ pub struct Session {
     reader: Reader,
     outbox: Outbox,
     ack: AckWindow,
+    purpose: Purpose,
     stream_id: Option<StreamId>,
     ready: bool,
     events: VecDeque<Event>,
@@ -136,11 +148,21 @@ pub struct Session {
 impl Session {
     /// A session that wants to publish. `random` goes into the handshake; it need not be secret.
     pub fn publish(config: Config, random: [u8; RANDOM_LEN]) -> Self {
+        Self::new(config, random, Purpose::Publish)
+    }
+
+    /// A session that wants to play. Take the events after each input: they hold the media.
+    pub fn play(config: Config, random: [u8; RANDOM_LEN]) -> Self {
+        Self::new(config, random, Purpose::Play)
+    }
+
+    fn new(config: Config, random: [u8; RANDOM_LEN], purpose: Purpose) -> Self {
         let mut session = Self {
             handshake: handshake::Client::new(random, config.form),
             reader: Reader::new(config.limits.clone(), 0),
             outbox: Outbox::default(),
             ack: AckWindow::default(),
+            purpose,
             stream_id: None,
             ready: false,
             events: VecDeque::new(),
@@ -178,11 +200,16 @@ impl Session {
                 }
                 None => {}
             }
+            let plays = self.purpose == Purpose::Play;
             if matches!(
                 message.kind,
                 MessageKind::CommandAmf0 | MessageKind::CommandAmf3
             ) {
                 self.on_command(&Command::parse(&message)?);
+            } else if plays && message.kind == MessageKind::Video {
+                self.events.push_back(Event::Video(message.body.freeze()));
+            } else if plays && message.kind == MessageKind::Audio {
+                self.events.push_back(Event::Audio(message.body.freeze()));
             }
             if self.output_len() > MAX_OUTPUT {
                 return Err(Error::OutputFull(self.output_len()));
@@ -327,7 +354,7 @@ impl Session {
                     .first()
                     .and_then(Value::as_number)
                     .unwrap_or(1.0);
-                self.call_publish(StreamId(id as u32));
+                self.call_purpose(StreamId(id as u32));
             }
             // Servers that do not know the other calls say so, and it does not matter.
             "_error" if [CONNECT, CREATE_STREAM, PUBLISH].contains(&command.transaction) => {
@@ -342,24 +369,27 @@ impl Session {
         let key = || Value::String(self.config.target.key.clone());
         let connection = StreamId(0);
         let named = [Value::Null, key()];
-        self.outbox
-            .command(connection, "releaseStream", RELEASE_STREAM, &named);
-        self.outbox
-            .command(connection, "FCPublish", FC_PUBLISH, &named);
+        if self.purpose == Purpose::Publish {
+            self.outbox
+                .command(connection, "releaseStream", RELEASE_STREAM, &named);
+            self.outbox
+                .command(connection, "FCPublish", FC_PUBLISH, &named);
+        }
         self.outbox
             .command(connection, "createStream", CREATE_STREAM, &[Value::Null]);
     }
 
-    fn call_publish(&mut self, stream_id: StreamId) {
+    fn call_purpose(&mut self, stream_id: StreamId) {
         if self.stream_id.is_none() {
             self.stream_id = Some(stream_id);
             let key = self.config.target.key.as_str().into();
-            self.outbox.command(
-                stream_id,
-                "publish",
-                PUBLISH,
-                &[Value::Null, key, "live".into()],
-            );
+            let (name, kind) = match self.purpose {
+                Purpose::Publish => ("publish", Value::from("live")),
+                // Live or, where there is none, recorded.
+                Purpose::Play => ("play", Value::Number(-2000.0)),
+            };
+            self.outbox
+                .command(stream_id, name, PUBLISH, &[Value::Null, key, kind]);
         }
     }
 
@@ -372,9 +402,16 @@ impl Session {
         };
         if text("level") == Some("error") {
             self.on_refused(command);
-        } else if text("code") == Some("NetStream.Publish.Start") && !self.ready {
+        } else if text("code") == Some(self.start_code()) && !self.ready {
             self.ready = true;
             self.events.push_back(Event::Ready);
+        }
+    }
+
+    fn start_code(&self) -> &'static str {
+        match self.purpose {
+            Purpose::Publish => "NetStream.Publish.Start",
+            Purpose::Play => "NetStream.Play.Start",
         }
     }
 

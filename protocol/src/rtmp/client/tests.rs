@@ -173,3 +173,32 @@ fn target_is_cut_at_the_last_slash_before_the_query() {
     assert_eq!(target("http://h/live/cam"), None);
     assert_eq!(target("rtmp:///live/cam"), None);
 }
+
+#[test]
+fn a_player_asks_for_its_stream_and_takes_media_only_when_it_plays() {
+    let target = Target::parse("rtmp://relay/live/cam?token=1").unwrap();
+    let mut client = Session::play(Config::new(target), RANDOM);
+    let mut server = server::Session::new(server::Config::default(), RANDOM);
+    exchange(&mut client, &mut server);
+    let mut played = None;
+    while let Some(event) = server.poll_event() {
+        assert!(!matches!(event, server::Event::Publish(_)), "{event:?}");
+        if let server::Event::Play(request) = event {
+            played = Some((request.app, request.name));
+        }
+    }
+    assert_eq!(played, Some(("live".into(), "cam".into())));
+
+    let mut outbox = Outbox::default();
+    let stream = StreamId(1);
+    outbox.message(ChunkStreamId::VIDEO, MessageKind::Video, stream, 0, &[b"v"]);
+    outbox.message(ChunkStreamId::AUDIO, MessageKind::Audio, stream, 5, &[b"a"]);
+    let media: Vec<Bytes> = std::iter::from_fn(|| outbox.take()).collect();
+    media
+        .iter()
+        .for_each(|bytes| client.handle_input(bytes).unwrap());
+    let events: Vec<Event> = std::iter::from_fn(|| client.poll_event()).collect();
+    let expected = [Bytes::from_static(b"v"), Bytes::from_static(b"a")];
+    let [video, audio] = expected;
+    assert_eq!(events, [Event::Video(video), Event::Audio(audio)]);
+}
