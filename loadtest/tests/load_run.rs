@@ -14,32 +14,51 @@ use std::{
 };
 
 use relay::{Fault, Relay as TestRelay};
-use weir_loadtest::load::{self, LoadError, Plan, Relay, Report};
+use weir_loadtest::load::{
+    self, Churn, Door, LoadError, Plan, Publish, Relay, Report, Slow, Track, Transport,
+};
 
-fn plan(relay: &TestRelay) -> Plan {
+fn plan() -> Plan {
     Plan {
-        relay: Relay::Running {
-            rtmp: relay.rtmp,
-            moqt: relay.quic,
-            pid: Some(std::process::id()),
-        },
+        label: "test".into(),
         stream: "live/load".into(),
+        streams: 1,
         viewers: 3,
-        frame_bytes: 5_000,
-        fps: 50,
-        gop: 10,
-        window: Duration::from_secs(1),
+        tracks: vec![Track::constant(50.0, 10, 5_000)],
+        transport: Transport::Quic,
+        draft: 19,
+        publish: Publish::Rtmp,
+        ramp: Duration::from_millis(100),
+        warm_up: Duration::from_millis(200),
+        window: Duration::from_secs(2),
+        threads: 1,
+        viewers_per_socket: 1,
+        slow: None,
+        churn: None,
+        seed: 1,
     }
 }
 
-fn report(fault: Fault) -> Report {
+fn running(relay: &TestRelay) -> Relay {
+    Relay::Running {
+        publish: Door::local(relay.rtmp),
+        watch: Door::local(relay.quic),
+        pid: Some(std::process::id()),
+    }
+}
+
+fn report_of(plan: &Plan, fault: Fault) -> Report {
     let relay = TestRelay::start(fault);
-    load::run(&plan(&relay)).unwrap()
+    load::run(plan, &running(&relay), &mut |_| ()).unwrap()
+}
+
+fn report(fault: Fault) -> Report {
+    report_of(&plan(), fault)
 }
 
 /// What was found, apart from lateness: tests share the machine.
 fn problems(report: &Report) -> Vec<&str> {
-    let about_relay = |problem: &&str| !problem.contains("ran late");
+    let about_relay = |problem: &&str| !problem.contains("the tester was");
     report
         .problems
         .iter()
@@ -53,18 +72,108 @@ fn a_good_relay_is_measured() {
     let report = report(Fault::None);
     assert_eq!(problems(&report), [""; 0]);
     let delivery = report.delivery;
-    // 50 frames a second for a second, to three viewers.
-    assert!((140..=165).contains(&delivery.expected), "{delivery:?}");
+    // 50 frames a second for two seconds, to three viewers; the machine may be slow to look.
+    assert!(delivery.expected >= 280, "{delivery:?}");
     assert_eq!(delivery.lost, 0);
     assert_eq!(delivery.bytes, delivery.objects * 5_000);
     assert_eq!(report.latency_us.count, delivery.expected);
-    assert!(
-        report.latency_us.p50 > 10 && report.latency_us.p50 < 100_000,
-        "{report}"
-    );
+    assert!(report.latency_us.p50 > 10, "{report}");
+    let bars: u64 = report.latency_bars.iter().map(|bar| bar.count).sum();
+    assert_eq!(bars, delivery.expected);
+    assert!(report.intervals.len() >= 2, "{:?}", report.intervals);
+    let seen: u64 = report.intervals.iter().map(|i| i.latency_us.count).sum();
+    assert!(seen > 0 && seen <= delivery.expected, "{seen}");
     assert_eq!(report.first_frame_us.count, 3);
     let server = report.server.unwrap();
     assert!(server.rss_with_viewers_bytes > 1_000_000, "{server:?}");
+    assert!(report.client.cpu_s > 0.0);
+}
+
+#[test]
+fn several_threads_and_shared_sockets_deliver_as_one_does() {
+    let plan = Plan {
+        viewers: 5,
+        threads: 2,
+        viewers_per_socket: 3,
+        ..plan()
+    };
+    let report = report_of(&plan, Fault::None);
+    assert_eq!(problems(&report), [""; 0]);
+    assert_eq!(report.first_frame_us.count, 5);
+    assert_eq!(report.latency_us.count, report.delivery.expected);
+}
+
+#[test]
+fn frames_of_sizes_like_an_encoders_arrive_as_they_were_sent() {
+    let plan = Plan {
+        tracks: vec![Track::encoder(50.0, 10, 5_000)],
+        ..plan()
+    };
+    let report = report_of(&plan, Fault::None);
+    assert_eq!(problems(&report), [""; 0]);
+    let mean = report.delivery.bytes / report.delivery.objects;
+    assert!((4_000..6_000).contains(&mean), "{mean}");
+}
+
+#[test]
+fn a_relay_that_delays_is_found_out_by_the_time_when_frames_were_due() {
+    let report = report(Fault::Delay(5, 150));
+    // A frame of each group waits, and what comes behind it waits for the rest.
+    assert!(report.latency_us.p99 >= 140_000, "{report}");
+    assert_eq!(report.delivery.lost, 0);
+}
+
+#[test]
+fn a_relay_that_gives_groups_up_is_found_out() {
+    let report = report(Fault::Reset(7));
+    let delivery = report.delivery;
+    assert!(
+        delivery.streams_broken > 0 && delivery.lost > 0,
+        "{delivery:?}"
+    );
+    assert!(
+        problems(&report)
+            .iter()
+            .any(|problem| problem.contains("reset or cut")),
+        "{:?}",
+        report.problems
+    );
+}
+
+#[test]
+fn viewers_that_come_and_go_are_counted_beside_those_that_stay() {
+    let plan = Plan {
+        churn: Some(Churn {
+            per_second: 5.0,
+            stay: Duration::from_millis(600),
+        }),
+        ..plan()
+    };
+    let report = report_of(&plan, Fault::None);
+    assert_eq!(problems(&report), [""; 0]);
+    assert_eq!(report.delivery.lost, 0);
+    let churn = report.churn.unwrap();
+    assert!(churn.joined >= 3 && churn.failed == 0, "{churn:?}");
+    assert_eq!(churn.first_frame_us.count, churn.joined);
+}
+
+#[test]
+fn viewers_that_read_slowly_are_kept_out_of_loss_and_latency() {
+    let plan = Plan {
+        viewers: 4,
+        slow: Some(Slow {
+            share: 0.25,
+            rate_bps: 200_000,
+        }),
+        ..plan()
+    };
+    let report = report_of(&plan, Fault::None);
+    assert_eq!(problems(&report), [""; 0]);
+    let slow = report.slow.unwrap();
+    assert_eq!(slow.viewers, 1);
+    // A tenth of what is sent: it cannot have all of it.
+    assert!(slow.missed > slow.expected / 4, "{slow:?}");
+    assert_eq!(report.latency_us.count, report.delivery.expected);
 }
 
 #[test]
@@ -109,9 +218,9 @@ fn a_relay_that_repeats_an_object_is_found_out() {
 #[test]
 fn nobody_listening_is_an_error_that_names_the_address() {
     let relay = TestRelay::start(Fault::None);
-    let plan = plan(&relay);
+    let running = running(&relay);
     drop(relay);
-    match load::run(&plan) {
+    match load::run(&plan(), &running, &mut |_| ()) {
         Err(LoadError::Publish(error)) => assert!(error.to_string().contains("127.0.0.1:")),
         other => panic!("{other:?}"),
     }
@@ -139,7 +248,16 @@ fn the_command_reports_as_json_and_says_by_its_exit_code_that_frames_were_lost()
         "--frame-bytes",
         "1000",
     ];
-    let rest = ["--gop", "5", "--duration", "500ms", "--json", "-"];
+    let rest = [
+        "--gop",
+        "5",
+        "--duration",
+        "1s",
+        "--draft",
+        "19",
+        "--json",
+        "-",
+    ];
     let output = run_command(&[&args[..], &rest].concat());
     assert_eq!(output.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

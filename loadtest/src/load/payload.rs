@@ -1,9 +1,17 @@
-//! Synthetic frames that know when they were sent and show whether they were changed.
+//! Synthetic frames that know when they were due and show whether they were changed.
 //!
-//! A frame is an access unit as RTMP carries H.264: one NAL unit behind its 32-bit length. Behind
-//! the NAL unit's header byte stand the frame's number, the time it was sent, and filler that
-//! depends on the number. Every byte of those has its high bit set, so that no start code can
-//! appear and nothing that looks into the NAL unit is misled.
+//! ```text
+//!  video:  length of the NAL unit (4) | its header (1) | body
+//!  audio:                                               body
+//!  body:   stream and track (5) | length (5) | number (10) | due (10) | filler
+//! ```
+//!
+//! The filler is a part of one long sequence, and all four numbers decide where it begins: a
+//! number that was changed does not fit the filler that follows, nor does a changed filler.
+//! Every byte of a body has its high bit set, so that no start code can appear in it and nothing
+//! that looks into a NAL unit is misled.
+
+use super::media::{Kind, mix};
 
 /// A configuration record as x264 writes it for 640x360, baseline profile, level 3.0.
 pub(super) const AVC_CONFIG: &[u8] = &[
@@ -12,6 +20,9 @@ pub(super) const AVC_CONFIG: &[u8] = &[
     0x48, 0x01, 0x00, 0x05, 0x68, 0xcb, 0x83, 0xcb, 0x20,
 ];
 
+/// The configuration of AAC-LC at 48 kHz, stereo.
+pub(super) const AAC_CONFIG: &[u8] = &[0x11, 0x90];
+
 /// NAL unit types (ITU-T H.264, table 7-1).
 const NAL_SLICE: u8 = 1;
 const NAL_SLICE_IDR: u8 = 5;
@@ -19,13 +30,17 @@ const NAL_SLICE_IDR: u8 = 5;
 /// `nal_ref_idc` of a picture that others refer to.
 const NAL_REF_IDC: u8 = 0x60;
 
-/// A 64-bit number in bytes of 7 bits each.
-const NUMBER_BYTES: usize = 10;
+/// A 64-bit number in bytes of 7 bits each, and one of 35 bits.
+const LONG: usize = 10;
+const SHORT: usize = 5;
 
-/// The NAL unit's length, its header byte, and two numbers.
-const HEAD_BYTES: usize = 4 + 1 + 2 * NUMBER_BYTES;
+/// Numbers in front of the filler.
+const BODY_HEAD_BYTES: usize = 2 * SHORT + 2 * LONG;
 
-/// The shortest frame: its head and some filler that can be checked.
+/// What stands in front of a video frame's body.
+const NAL_HEAD_BYTES: usize = 4 + 1;
+
+/// The shortest frame: its numbers and some filler that can be checked.
 pub const MIN_FRAME_BYTES: usize = 64;
 
 /// The longest frame: what fits the relay's message limit with room to spare.
@@ -37,10 +52,14 @@ const FILLER_BYTES: usize = 65_537;
 /// What a frame says of itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Stamp {
-    /// Its number, from 0 on.
+    /// Which stream it belongs to.
+    pub(super) stream: u32,
+    /// Which of its tracks.
+    pub(super) kind: Kind,
+    /// Its number in the track, from 0 on.
     pub(super) index: u64,
-    /// When it was sent, in microseconds since the Unix epoch.
-    pub(super) sent_us: u64,
+    /// When it was due to be written, in microseconds on the run's clock.
+    pub(super) due_us: u64,
 }
 
 /// What is wrong with a frame.
@@ -57,61 +76,77 @@ pub(super) enum Corrupt {
     Bytes,
 }
 
-/// Makes frames of one size and checks them.
+/// Makes frames and checks them.
 #[derive(Debug)]
 pub(super) struct Frames {
     filler: Vec<u8>,
-    frame_bytes: usize,
 }
 
 impl Frames {
-    pub(super) fn new(frame_bytes: usize) -> Self {
+    pub(super) fn new() -> Self {
         // Any sequence without short repetitions: a shifted or swapped block must not compare
         // equal.
         let filler = (0..FILLER_BYTES as u32).map(|i| 0x80 | (i.wrapping_mul(i) >> 9) as u8);
         Self {
             filler: filler.collect(),
-            frame_bytes,
         }
     }
 
-    /// Replaces what is in `out` by a frame.
-    pub(super) fn write(&self, stamp: Stamp, key: bool, out: &mut Vec<u8>) {
+    /// Replaces what is in `out` by a frame of `bytes`, at least [`MIN_FRAME_BYTES`]. A `key`
+    /// picture is one to join at.
+    pub(super) fn write(&self, stamp: Stamp, key: bool, bytes: usize, out: &mut Vec<u8>) {
         out.clear();
-        let nal_bytes = u32::try_from(self.frame_bytes.saturating_sub(4)).unwrap_or(u32::MAX);
-        out.extend(nal_bytes.to_be_bytes());
-        out.push(NAL_REF_IDC | if key { NAL_SLICE_IDR } else { NAL_SLICE });
-        out.extend(number(stamp.index));
-        out.extend(number(stamp.sent_us));
-        for piece in self.filler(stamp.index) {
+        let mut body_bytes = bytes.max(MIN_FRAME_BYTES);
+        if stamp.kind == Kind::Video {
+            let nal_bytes = u32::try_from(body_bytes - 4).unwrap_or(u32::MAX);
+            out.extend(nal_bytes.to_be_bytes());
+            out.push(NAL_REF_IDC | if key { NAL_SLICE_IDR } else { NAL_SLICE });
+            body_bytes -= NAL_HEAD_BYTES;
+        }
+        out.extend(number::<SHORT>(stamp.origin()));
+        out.extend(number::<SHORT>(body_bytes as u64));
+        out.extend(number::<LONG>(stamp.index));
+        out.extend(number::<LONG>(stamp.due_us));
+        for piece in self.filler(stamp, body_bytes) {
             out.extend_from_slice(piece);
         }
     }
 
-    /// Reads a frame back. Parameter sets and the like in front of it are skipped: a relay may put
-    /// them there.
-    pub(super) fn check(&self, payload: &[u8]) -> Result<Stamp, Corrupt> {
-        let nal = picture(payload).ok_or(Corrupt::NoPicture)?;
-        if nal.len() + 4 != self.frame_bytes {
+    /// Reads a frame back. Parameter sets and the like in front of a picture are skipped: a relay
+    /// may put them there.
+    pub(super) fn check(&self, kind: Kind, payload: &[u8]) -> Result<Stamp, Corrupt> {
+        let body = match kind {
+            Kind::Video => picture(payload).ok_or(Corrupt::NoPicture)?.get(1..),
+            Kind::Audio => Some(payload),
+        };
+        let body = body.ok_or(Corrupt::Length)?;
+        let (origin, rest) = body.split_first_chunk().ok_or(Corrupt::Length)?;
+        let (body_bytes, rest) = rest.split_first_chunk().ok_or(Corrupt::Length)?;
+        let (index, rest) = rest.split_first_chunk().ok_or(Corrupt::Length)?;
+        let (due_us, mut rest) = rest.split_first_chunk().ok_or(Corrupt::Length)?;
+        if parse_number::<SHORT>(body_bytes) != Ok(body.len() as u64) {
             return Err(Corrupt::Length);
         }
-        let (_, body) = nal.split_first().ok_or(Corrupt::Length)?;
-        let (index, body) = body.split_first_chunk().ok_or(Corrupt::Length)?;
-        let (sent_us, mut body) = body.split_first_chunk().ok_or(Corrupt::Length)?;
+        let (stream, kind) = origin_of(parse_number::<SHORT>(origin)?);
         let stamp = Stamp {
-            index: parse_number(index),
-            sent_us: parse_number(sent_us),
+            stream,
+            kind,
+            index: parse_number::<LONG>(index)?,
+            due_us: parse_number::<LONG>(due_us)?,
         };
-        for piece in self.filler(stamp.index) {
-            body = body.strip_prefix(piece).ok_or(Corrupt::Bytes)?;
+        if number::<SHORT>(stamp.origin()) != *origin {
+            return Err(Corrupt::Bytes);
+        }
+        for piece in self.filler(stamp, body.len()) {
+            rest = rest.strip_prefix(piece).ok_or(Corrupt::Bytes)?;
         }
         Ok(stamp)
     }
 
     /// The filler of a frame, in the pieces that the repetition cuts it into.
-    fn filler(&self, index: u64) -> impl Iterator<Item = &[u8]> {
-        let mut left = self.frame_bytes.saturating_sub(HEAD_BYTES);
-        let mut at = (index.wrapping_mul(7_919) % FILLER_BYTES as u64) as usize;
+    fn filler(&self, stamp: Stamp, body_bytes: usize) -> impl Iterator<Item = &[u8]> {
+        let mut left = body_bytes.saturating_sub(BODY_HEAD_BYTES);
+        let mut at = (stamp.digest(body_bytes) % FILLER_BYTES as u64) as usize;
         std::iter::from_fn(move || {
             let piece = self.filler.get(at..)?;
             let piece = piece.get(..left).unwrap_or(piece);
@@ -120,6 +155,28 @@ impl Frames {
             (!piece.is_empty()).then_some(piece)
         })
     }
+}
+
+impl Stamp {
+    /// Stream and track as one number.
+    fn origin(self) -> u64 {
+        u64::from(self.stream) << 1 | u64::from(self.kind == Kind::Audio)
+    }
+
+    fn digest(self, body_bytes: usize) -> u64 {
+        let numbers = [self.origin(), body_bytes as u64, self.index, self.due_us];
+        numbers
+            .into_iter()
+            .fold(0, |digest, number| mix(digest ^ number))
+    }
+}
+
+fn origin_of(number: u64) -> (u32, Kind) {
+    let kind = match number & 1 {
+        0 => Kind::Video,
+        _ => Kind::Audio,
+    };
+    ((number >> 1) as u32, kind)
 }
 
 /// The first NAL unit that is a picture.
@@ -134,90 +191,94 @@ fn picture(mut payload: &[u8]) -> Option<&[u8]> {
     }
 }
 
-fn number(value: u64) -> [u8; NUMBER_BYTES] {
+fn number<const N: usize>(value: u64) -> [u8; N] {
     std::array::from_fn(|i| 0x80 | (value >> (7 * i)) as u8)
 }
 
-fn parse_number(bytes: &[u8; NUMBER_BYTES]) -> u64 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f))
+/// Reads a number back; one that would not be written like this has been changed.
+fn parse_number<const N: usize>(bytes: &[u8; N]) -> Result<u64, Corrupt> {
+    let bits = bytes.iter().rev();
+    let value = bits.fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f));
+    match number::<N>(value) == *bytes {
+        true => Ok(value),
+        false => Err(Corrupt::Bytes),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn frame(frames: &Frames, index: u64) -> Vec<u8> {
+    fn stamp(kind: Kind, index: u64) -> Stamp {
+        Stamp {
+            stream: 70_000,
+            kind,
+            index,
+            due_us: u64::MAX - index,
+        }
+    }
+
+    fn frame(kind: Kind, bytes: usize) -> Vec<u8> {
         let mut out = Vec::new();
-        frames.write(
-            Stamp {
-                index,
-                sent_us: u64::MAX - index,
-            },
-            index.is_multiple_of(60),
-            &mut out,
-        );
+        Frames::new().write(stamp(kind, 7), false, bytes, &mut out);
         out
     }
 
     #[test]
     fn a_frame_has_its_size_and_tells_its_stamp() {
-        for size in [MIN_FRAME_BYTES, 16_000, FILLER_BYTES + 4_000, 200_000] {
-            let frames = Frames::new(size);
-            for index in [0, 1, 59, 60, 123_456_789] {
-                let bytes = frame(&frames, index);
-                assert_eq!(bytes.len(), size);
-                let stamp = Stamp {
-                    index,
-                    sent_us: u64::MAX - index,
-                };
-                assert_eq!(frames.check(&bytes), Ok(stamp));
+        let frames = Frames::new();
+        let mut out = Vec::new();
+        for bytes in [MIN_FRAME_BYTES, 341, 16_000, FILLER_BYTES + 4_000, 200_000] {
+            for kind in [Kind::Video, Kind::Audio] {
+                for index in [0, 1, 59, 60, 123_456_789] {
+                    frames.write(stamp(kind, index), index == 60, bytes, &mut out);
+                    assert_eq!(out.len(), bytes);
+                    assert_eq!(frames.check(kind, &out), Ok(stamp(kind, index)));
+                }
             }
         }
     }
 
     #[test]
     fn no_start_code_can_appear() {
-        let bytes = frame(&Frames::new(70_000), 0);
+        let bytes = frame(Kind::Video, 70_000);
         assert!(bytes[5..].iter().all(|byte| byte & 0x80 != 0));
     }
 
     #[test]
-    fn every_changed_byte_of_the_filler_is_noticed() {
-        let frames = Frames::new(300);
-        let good = frame(&frames, 7);
-        for at in HEAD_BYTES..good.len() {
-            let mut bad = good.clone();
-            bad[at] ^= 1;
-            assert_eq!(frames.check(&bad), Err(Corrupt::Bytes), "byte {at}");
+    fn every_changed_byte_of_the_body_is_noticed() {
+        let frames = Frames::new();
+        for (kind, head) in [(Kind::Video, NAL_HEAD_BYTES), (Kind::Audio, 0)] {
+            let good = frame(kind, 300);
+            for at in head..good.len() {
+                for bit in 0..7 {
+                    let mut bad = good.clone();
+                    bad[at] ^= 1 << bit;
+                    assert!(frames.check(kind, &bad).is_err(), "byte {at}, bit {bit}");
+                }
+            }
         }
     }
 
     #[test]
-    fn a_frame_with_another_number_or_length_is_noticed() {
-        let frames = Frames::new(300);
-        let mut bad = frame(&frames, 7);
-        bad[5] ^= 1;
-        assert_eq!(frames.check(&bad), Err(Corrupt::Bytes));
-        assert_eq!(
-            frames.check(&frame(&Frames::new(301), 7)),
-            Err(Corrupt::Length)
-        );
-        for len in 0..300 {
-            assert!(
-                frames.check(&frame(&frames, 7)[..len]).is_err(),
-                "{len} bytes"
-            );
+    fn a_frame_that_was_cut_or_grew_is_noticed() {
+        let frames = Frames::new();
+        for kind in [Kind::Video, Kind::Audio] {
+            let good = frame(kind, 300);
+            for len in 0..300 {
+                assert!(frames.check(kind, &good[..len]).is_err(), "{len} bytes");
+            }
         }
+        let mut longer = frame(Kind::Audio, 300);
+        longer.push(0x80);
+        assert_eq!(frames.check(Kind::Audio, &longer), Err(Corrupt::Length));
     }
 
     #[test]
     fn parameter_sets_in_front_are_skipped() {
-        let frames = Frames::new(100);
         let mut bytes = vec![0, 0, 0, 2, 0x67, 1, 0, 0, 0, 1, 0x68];
-        bytes.extend(frame(&frames, 3));
-        assert_eq!(frames.check(&bytes).map(|stamp| stamp.index), Ok(3));
+        bytes.extend(frame(Kind::Video, 100));
+        let index = Frames::new().check(Kind::Video, &bytes).map(|s| s.index);
+        assert_eq!(index, Ok(7));
     }
 }

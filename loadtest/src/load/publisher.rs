@@ -1,45 +1,39 @@
-//! The publisher: real RTMP over TCP, in a thread of its own, so that reading for a hundred viewers
-//! never delays a frame.
+//! The publishers: one for each stream, all in a thread of their own, so that reading for a hundred
+//! viewers never delays a frame.
+
+mod by_moqt;
+mod by_rtmp;
 
 use std::{
     io,
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc,
+        atomic::{AtomicU64, Ordering},
+        mpsc as blocking,
     },
     thread,
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::{sleep_until, timeout},
-};
-use weir_protocol::{
-    codec::VideoCodec,
-    flv::{mux, video::VideoPacket},
-    rtmp::{
-        client::{self, Event, Session, Target},
-        handshake::RANDOM_LEN,
-    },
-};
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use weir_protocol::{moqt::message::EncodeError, rtmp::client};
 
 use super::{
-    Plan,
-    payload::{AVC_CONFIG, Frames, Stamp},
+    metronome::{BACKLOG, Metronome, Tick},
+    payload::{Frames, Stamp},
+    plan::{Door, Plan, Publish},
+    quic::QuicError,
     times::{Percentiles, Times},
 };
-use crate::clock::{Clock, epoch_us};
+use crate::clock::Clock;
 
-/// How long the relay may take to accept the publisher.
-const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the relay may take to accept all publishers.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Bytes read from the relay at a time; it has little to say.
-const READ_BYTES: usize = 4096;
+/// How long publishers may take to say goodbye.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why nothing is published.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +49,15 @@ pub enum PublishError {
     /// The relay broke the protocol, or takes less than is sent.
     #[error("RTMP: {0}")]
     Session(#[from] client::Error),
+    /// There is no MoQT session.
+    #[error(transparent)]
+    Quic(#[from] QuicError),
+    /// A MoQT session ended, or broke the protocol.
+    #[error("MoQT publisher: {0}")]
+    Moqt(String),
+    /// Our own message makes no sense.
+    #[error("MoQT publisher: {0}")]
+    Encode(#[from] EncodeError),
     /// The relay turned the publisher down.
     #[error("the relay refused the publisher: {code}: {description}")]
     Refused {
@@ -66,76 +69,119 @@ pub enum PublishError {
     /// The relay closed the connection.
     #[error("the relay closed the publisher's connection")]
     Closed,
+    /// The relay takes less than is sent.
+    #[error("the relay takes less than is sent: {BACKLOG} frames of a stream wait")]
+    Backlog,
     /// The relay said nothing.
-    #[error("the relay did not accept the publisher within {} s", ACCEPT_TIMEOUT.as_secs())]
+    #[error("the relay did not accept all publishers within {} s", ACCEPT_TIMEOUT.as_secs())]
     Timeout,
     /// Histograms would not be made.
     #[error(transparent)]
     Histogram(#[from] hdrhistogram::CreationError),
 }
 
-/// A publisher at work.
+/// Publishers at work.
 #[derive(Debug)]
-pub(super) struct Publisher {
+pub(super) struct Publishers {
     shared: Arc<Shared>,
+    metronome: Option<Metronome>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
+/// What the publishers tell.
 #[derive(Debug)]
 struct Shared {
-    stop: AtomicBool,
-    next_index: AtomicU64,
+    /// For each stream and track, the number of its next frame.
+    next: Vec<Vec<AtomicU64>>,
     /// How late frames were written, against their schedule.
     lag: Mutex<Times>,
     error: Mutex<Option<PublishError>>,
 }
 
-impl Publisher {
-    /// Connects and publishes; returns when the relay has accepted.
-    pub(super) fn start(addr: SocketAddr, plan: &Plan) -> Result<Self, PublishError> {
+/// One stream's publisher: what the kinds of publisher share.
+struct Job {
+    plan: Arc<Plan>,
+    door: Door,
+    stream: usize,
+    clock: Clock,
+    frames: Arc<Frames>,
+    ticks: mpsc::Receiver<Tick>,
+    accepted: blocking::Sender<()>,
+    shared: Arc<Shared>,
+    frame: Vec<u8>,
+}
+
+impl Publishers {
+    /// Connects all and begins to publish when the relay has accepted all.
+    pub(super) fn start(plan: &Plan, door: &Door, clock: Clock) -> Result<Self, PublishError> {
+        let tracks = || plan.tracks.iter().map(|_| AtomicU64::new(0)).collect();
         let shared = Arc::new(Shared {
-            stop: AtomicBool::new(false),
-            next_index: AtomicU64::new(0),
+            next: (0..plan.streams).map(|_| tracks()).collect(),
             lag: Mutex::new(Times::new()?),
             error: Mutex::new(None),
         });
-        let (accepted, is_accepted) = mpsc::channel();
-        let (plan, theirs) = (plan.clone(), Arc::clone(&shared));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| PublishError::Io { addr, error })?;
-        let thread = thread::spawn(move || {
-            let result = runtime.block_on(publish(addr, &plan, &theirs, accepted));
-            *theirs.error.lock() = result.err();
-        });
-        let publisher = Self {
-            shared,
-            thread: Some(thread),
-        };
-        // A failure drops the sender, which ends the wait.
-        match is_accepted.recv() {
-            Ok(()) => Ok(publisher),
-            Err(_) => Err(publisher.stop().err().unwrap_or(PublishError::Closed)),
+        let (accepted, are_accepted) = blocking::channel();
+        let (shared_plan, frames) = (Arc::new(plan.clone()), Arc::new(Frames::new()));
+        let mut senders = Vec::new();
+        let mut jobs = Vec::new();
+        for stream in 0..plan.streams {
+            let (sender, ticks) = mpsc::channel(BACKLOG);
+            senders.push(sender);
+            jobs.push(Job {
+                plan: Arc::clone(&shared_plan),
+                door: door.clone(),
+                stream,
+                clock,
+                frames: Arc::clone(&frames),
+                ticks,
+                accepted: accepted.clone(),
+                shared: Arc::clone(&shared),
+                frame: Vec::new(),
+            });
         }
+        drop(accepted);
+        let mut publishers = Self {
+            thread: Some(spawn(jobs, plan.publish, Arc::clone(&shared))),
+            shared,
+            metronome: None,
+        };
+        for _ in 0..plan.streams {
+            // A failure drops the senders, which ends the wait.
+            if let Err(error) = are_accepted.recv_timeout(ACCEPT_TIMEOUT) {
+                drop(senders);
+                let told = publishers.stop().err();
+                return Err(told.unwrap_or(match error {
+                    blocking::RecvTimeoutError::Timeout => PublishError::Timeout,
+                    blocking::RecvTimeoutError::Disconnected => PublishError::Closed,
+                }));
+            }
+        }
+        publishers.metronome = Some(Metronome::start(clock, &plan.tracks, senders));
+        Ok(publishers)
     }
 
-    /// The number of the next frame.
-    pub(super) fn next_index(&self) -> u64 {
-        self.shared.next_index.load(Ordering::Acquire)
+    /// For each stream and track, the number of its next frame.
+    pub(super) fn next(&self) -> Vec<Vec<u64>> {
+        let load = |next: &Vec<AtomicU64>| next.iter().map(|n| n.load(Ordering::Acquire)).collect();
+        self.shared.next.iter().map(load).collect()
     }
 
-    /// Ends the publish; tells how late it was.
+    /// Why a publisher ended, when one has.
+    pub(super) fn failure(&self) -> Option<PublishError> {
+        self.shared.error.lock().take()
+    }
+
+    /// Ends the publishes; tells how late frames were.
     pub(super) fn stop(mut self) -> Result<Percentiles, PublishError> {
         self.end();
-        match self.shared.error.lock().take() {
+        match self.failure() {
             Some(error) => Err(error),
             None => Ok(self.shared.lag.lock().percentiles()),
         }
     }
 
     fn end(&mut self) {
-        self.shared.stop.store(true, Ordering::Release);
+        drop(self.metronome.take());
         if let Some(thread) = self.thread.take() {
             // A panic of the thread has printed itself.
             let _ = thread.join();
@@ -143,156 +189,85 @@ impl Publisher {
     }
 }
 
-impl Drop for Publisher {
+impl Drop for Publishers {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-async fn publish(
-    addr: SocketAddr,
-    plan: &Plan,
-    shared: &Shared,
-    accepted: mpsc::Sender<()>,
-) -> Result<(), PublishError> {
-    let (app, key) = plan
-        .stream
-        .split_once('/')
-        .unwrap_or(("live", &plan.stream));
-    let target = Target {
-        authority: addr.to_string(),
-        app: app.into(),
-        key: key.into(),
-    };
-    let session = Session::publish(client::Config::new(target), [0x57; RANDOM_LEN]);
-    let mut link = Link::connect(addr, session).await?;
-    timeout(ACCEPT_TIMEOUT, link.wait_until_ready())
-        .await
-        .map_err(|_| PublishError::Timeout)??;
-    // The receiver waits for this and for nothing else.
-    let _ = accepted.send(());
-    drop(accepted);
-
-    let header = mux::video_header(VideoCodec::Avc, true, VideoPacket::Config);
-    link.session.write_video(0, &[&header, AVC_CONFIG])?;
-    let frames = Frames::new(plan.frame_bytes);
-    let mut frame = Vec::with_capacity(plan.frame_bytes);
-    let clock = Clock::start();
-    for index in 0.. {
-        // The schedule is absolute: a late frame does not shift those after it.
-        let due_us = index * 1_000_000 / u64::from(plan.fps);
-        link.serve_until(&clock, due_us).await?;
-        if shared.stop.load(Ordering::Acquire) {
-            break;
-        }
-        shared
-            .lag
-            .lock()
-            .record(clock.now_us().saturating_sub(due_us));
-        let key = index.is_multiple_of(u64::from(plan.gop));
-        let packet = VideoPacket::Frame { composition_ms: 0 };
-        let header = mux::video_header(VideoCodec::Avc, key, packet);
-        shared.next_index.store(index + 1, Ordering::Release);
-        frames.write(
-            Stamp {
-                index,
-                sent_us: epoch_us(),
-            },
-            key,
-            &mut frame,
-        );
-        link.session
-            .write_video(due_us / 1_000, &[&header, &frame])?;
-        link.flush().await?;
-    }
-    link.session.unpublish();
-    link.flush().await
-}
-
-/// A session and its socket.
-struct Link {
-    addr: SocketAddr,
-    socket: TcpStream,
-    session: Session,
-    input: Vec<u8>,
-}
-
-impl Link {
-    async fn connect(addr: SocketAddr, session: Session) -> Result<Self, PublishError> {
-        let failed = |error| PublishError::Io { addr, error };
-        let socket = TcpStream::connect(addr).await.map_err(failed)?;
-        socket.set_nodelay(true).map_err(failed)?;
-        Ok(Self {
-            addr,
-            socket,
-            session,
-            input: vec![0; READ_BYTES],
-        })
-    }
-
-    async fn wait_until_ready(&mut self) -> Result<(), PublishError> {
-        loop {
-            self.flush().await?;
-            if self.take_events()? {
-                return Ok(());
+fn spawn(jobs: Vec<Job>, publish: Publish, shared: Arc<Shared>) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let addr = ([0, 0, 0, 0], 0).into();
+                *shared.error.lock() = Some(PublishError::Io { addr, error });
+                return;
             }
-            let read = self.socket.read(&mut self.input).await;
-            self.on_read(read)?;
-        }
-    }
-
-    /// Answers the relay until `due_us`.
-    async fn serve_until(&mut self, clock: &Clock, due_us: u64) -> Result<(), PublishError> {
-        let Some(due) = clock.instant(due_us) else {
-            return Ok(());
         };
-        loop {
-            tokio::select! {
-                biased;
-                () = sleep_until(due.into()) => return Ok(()),
-                read = self.socket.read(&mut self.input) => {
-                    self.on_read(read)?;
-                    self.take_events()?;
-                    self.flush().await?;
+        runtime.block_on(async {
+            let mut running = JoinSet::new();
+            for job in jobs {
+                match publish {
+                    Publish::Rtmp => running.spawn(by_rtmp::publish(job)),
+                    Publish::Moqt => running.spawn(by_moqt::publish(job)),
+                };
+            }
+            while let Some(ended) = running.join_next().await {
+                if let Ok(Err(error)) = ended {
+                    shared.error.lock().get_or_insert(error);
+                    // One that fails ends all: the run has failed.
+                    running.abort_all();
                 }
             }
-        }
+        });
+        runtime.shutdown_timeout(GOODBYE_TIMEOUT);
+    })
+}
+
+impl Job {
+    /// Says that the relay has accepted.
+    fn on_accepted(&self) {
+        // The receiver is gone when the start has failed, which ends this publisher as well.
+        let _ = self.accepted.send(());
     }
 
-    fn on_read(&mut self, read: io::Result<usize>) -> Result<(), PublishError> {
-        match read.map_err(|error| PublishError::Io {
-            addr: self.addr,
-            error,
-        })? {
-            0 => Err(PublishError::Closed),
-            len => Ok(self
-                .session
-                .handle_input(self.input.get(..len).unwrap_or_default())?),
+    /// Makes the frame of a tick, in `self.frame`; whether it is one to join at.
+    fn make(&mut self, tick: Tick) -> bool {
+        let lag_us = self.clock.now_us().saturating_sub(tick.due_us);
+        self.shared.lag.lock().record(lag_us);
+        if let Some(next) = self.next(tick.track) {
+            next.store(tick.index + 1, Ordering::Release);
         }
+        let Some(track) = self.plan.tracks.get(tick.track) else {
+            return false;
+        };
+        let key = track.is_first(tick.index);
+        let seed = self.plan.seed ^ self.stream as u64;
+        let bytes = track.bytes(seed, tick.index, super::MIN_FRAME_BYTES);
+        let stamp = Stamp {
+            stream: self.stream as u32,
+            kind: track.kind,
+            index: tick.index,
+            due_us: tick.due_us,
+        };
+        self.frames.write(stamp, key, bytes, &mut self.frame);
+        key
     }
 
-    /// Whether the relay has just accepted.
-    fn take_events(&mut self) -> Result<bool, PublishError> {
-        let mut ready = false;
-        while let Some(event) = self.session.poll_event() {
-            match event {
-                Event::Ready => ready = true,
-                Event::Refused { code, description } => {
-                    return Err(PublishError::Refused { code, description });
-                }
-            }
-        }
-        Ok(ready)
+    fn next(&self, track: usize) -> Option<&AtomicU64> {
+        self.shared.next.get(self.stream)?.get(track)
     }
+}
 
-    async fn flush(&mut self) -> Result<(), PublishError> {
-        while let Some(bytes) = self.session.poll_output() {
-            let written = self.socket.write_all(&bytes).await;
-            written.map_err(|error| PublishError::Io {
-                addr: self.addr,
-                error,
-            })?;
-        }
-        Ok(())
-    }
+/// Waits for the relay, but not for ever.
+async fn accepted<T>(
+    answer: impl Future<Output = Result<T, PublishError>>,
+) -> Result<T, PublishError> {
+    timeout(ACCEPT_TIMEOUT, answer)
+        .await
+        .map_err(|_| PublishError::Timeout)?
 }

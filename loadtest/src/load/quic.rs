@@ -1,7 +1,9 @@
-//! QUIC as a viewer uses it: raw, one MoQT draft, any certificate.
+//! QUIC as viewers and MoQT publishers use it: raw or WebTransport, one MoQT draft, any
+//! certificate.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::BytesMut;
 use quinn::{
     ClientConfig, Endpoint, IdleTimeout, TransportConfig, VarInt,
     crypto::rustls::{NoInitialCipherSuite, QuicClientConfig},
@@ -12,13 +14,20 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
+use web_transport_quinn::{ClientError, SendStream, Session, proto::ConnectRequest};
+use weir_protocol::moqt::{Message, StreamRole, Version, message::Setup};
 
-/// Bytes that the relay may send on a stream ahead of us: more than a second of any video, so that
-/// flow control never limits a load run.
+use super::plan::{Door, Transport};
+
+/// Bytes that the relay may send on a stream ahead of a reader: more than a second of any video,
+/// so that flow control never limits a load run; and for a reader that is slow on purpose, so
+/// little that the relay feels it.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const SLOW_STREAM_WINDOW_BYTES: u32 = 64 << 10;
 
 /// The same for a connection.
 const WINDOW_BYTES: u32 = 32 << 20;
+const SLOW_WINDOW_BYTES: u32 = 256 << 10;
 
 /// Streams that the relay may have open: groups of a second of audio and video, many times over.
 const MAX_UNI_STREAMS: u32 = 1_024;
@@ -26,7 +35,13 @@ const MAX_UNI_STREAMS: u32 = 1_024;
 /// Silence after which a connection is given up.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// Why no endpoint could be made.
+/// The ALPN of HTTP/3, which carries WebTransport.
+const H3: &str = "h3";
+
+/// What we call ourselves in SETUP.
+const IMPLEMENTATION: &str = concat!("weir-loadtest/", env!("CARGO_PKG_VERSION"));
+
+/// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub enum QuicError {
     /// TLS would not be configured.
@@ -36,12 +51,119 @@ pub enum QuicError {
     #[error("TLS: {0}")]
     CipherSuite(#[from] NoInitialCipherSuite),
     /// No socket.
-    #[error("cannot open a UDP socket: {0}")]
+    #[error("cannot open a UDP socket: {0} (each takes a descriptor: see `ulimit -n`)")]
     Socket(#[from] std::io::Error),
+    /// The connection could not be begun.
+    #[error("QUIC to {0}: {1}")]
+    Connect(SocketAddr, quinn::ConnectError),
+    /// The connection could not be made.
+    #[error("QUIC to {0}: {1}")]
+    Connection(SocketAddr, quinn::ConnectionError),
+    /// The relay would not begin WebTransport.
+    #[error("WebTransport to {0}: {1}")]
+    WebTransport(SocketAddr, ClientError),
+    /// The address makes no URL.
+    #[error("{0:?} is no host and path: {1}")]
+    Url(String, url::ParseError),
+    /// The relay took the connection and spoke nothing that we do.
+    #[error("{0} speaks no {1}")]
+    Draft(SocketAddr, Version),
+    /// The control stream broke.
+    #[error("the session with {0} broke before it began")]
+    Hello(SocketAddr),
 }
 
-/// The configuration of all viewers.
-pub(super) fn client_config(alpn: &str) -> Result<ClientConfig, QuicError> {
+/// How a session is made.
+#[derive(Clone, Debug)]
+pub(super) struct Dialer {
+    pub(super) door: Door,
+    pub(super) transport: Transport,
+    pub(super) version: Version,
+    config: ClientConfig,
+    slow: ClientConfig,
+}
+
+impl Dialer {
+    pub(super) fn new(
+        door: Door,
+        transport: Transport,
+        version: Version,
+    ) -> Result<Self, QuicError> {
+        let alpn = match transport {
+            Transport::WebTransport => H3,
+            Transport::Quic | Transport::Rtmp => version.alpn(),
+        };
+        Ok(Self {
+            config: client_config(alpn, STREAM_WINDOW_BYTES, WINDOW_BYTES)?,
+            slow: client_config(alpn, SLOW_STREAM_WINDOW_BYTES, SLOW_WINDOW_BYTES)?,
+            door,
+            transport,
+            version,
+        })
+    }
+
+    /// A socket of our own.
+    pub(super) fn endpoint(&self) -> Result<Endpoint, QuicError> {
+        let any = match self.door.addr {
+            SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+            SocketAddr::V6(_) => ([0u16; 8], 0).into(),
+        };
+        Ok(Endpoint::client(any)?)
+    }
+
+    /// A session on `endpoint`, and its control stream, which has to live as long.
+    pub(super) async fn session(
+        &self,
+        endpoint: &Endpoint,
+        slow: bool,
+    ) -> Result<(Session, SendStream), QuicError> {
+        let addr = self.door.addr;
+        let config = if slow { &self.slow } else { &self.config };
+        let connecting = endpoint.connect_with(config.clone(), addr, &self.door.host);
+        let connection = connecting
+            .map_err(|error| QuicError::Connect(addr, error))?
+            .await
+            .map_err(|error| QuicError::Connection(addr, error))?;
+        let session = match self.transport {
+            Transport::Quic | Transport::Rtmp => Session::raw(connection),
+            Transport::WebTransport => {
+                let url = format!("https://{}{}", self.door.authority(), self.door.path);
+                let parsed = url::Url::parse(&url).map_err(|error| QuicError::Url(url, error))?;
+                let request =
+                    ConnectRequest::new(parsed).with_protocols([self.version.alpn().to_owned()]);
+                let session = Session::connect(connection, request).await;
+                session.map_err(|error| QuicError::WebTransport(addr, error))?
+            }
+        };
+        if session.protocol() != Some(self.version.alpn()) {
+            return Err(QuicError::Draft(addr, self.version));
+        }
+        let control = self.hello(&session).await;
+        let control = control.ok_or(QuicError::Hello(addr))?;
+        Ok((session, control))
+    }
+
+    /// Opens the control stream. Over WebTransport the URL went with the session's request.
+    async fn hello(&self, session: &Session) -> Option<SendStream> {
+        let raw = self.transport == Transport::Quic;
+        let setup = Setup {
+            path: raw.then(|| self.door.path.clone()),
+            authority: raw.then(|| self.door.authority()),
+            implementation: Some(IMPLEMENTATION.into()),
+            ..Setup::default()
+        };
+        let mut bytes = BytesMut::new();
+        let message = Message::from(setup);
+        message
+            .encode(self.version, StreamRole::Control, &mut bytes)
+            .ok()?;
+        let mut control = session.open_uni().await.ok()?;
+        control.write_all(&bytes).await.ok()?;
+        Some(control)
+    }
+}
+
+fn client_config(alpn: &str, stream_window: u32, window: u32) -> Result<ClientConfig, QuicError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut tls = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -52,25 +174,14 @@ pub(super) fn client_config(alpn: &str) -> Result<ClientConfig, QuicError> {
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_uni_streams(MAX_UNI_STREAMS.into())
-        .stream_receive_window(STREAM_WINDOW_BYTES.into())
-        .receive_window(WINDOW_BYTES.into())
+        .stream_receive_window(stream_window.into())
+        .receive_window(window.into())
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(
             IDLE.as_millis() as u32
         ))));
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     config.transport_config(Arc::new(transport));
     Ok(config)
-}
-
-/// A viewer's own socket, towards `server`.
-pub(super) fn endpoint(config: &ClientConfig, server: SocketAddr) -> Result<Endpoint, QuicError> {
-    let any = match server {
-        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-        SocketAddr::V6(_) => ([0u16; 8], 0).into(),
-    };
-    let mut endpoint = Endpoint::client(any)?;
-    endpoint.set_default_client_config(config.clone());
-    Ok(endpoint)
 }
 
 /// Accepts every certificate: what is measured is the relay that the user named, and test relays

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use super::plan::{Door, Plan, Publish, Transport};
+
 /// How long a relay may take from its start to its ready line.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -40,18 +42,19 @@ pub enum ServerError {
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
-    /// Where it takes publishers.
-    pub(super) rtmp: SocketAddr,
-    /// Where it serves viewers.
-    pub(super) quic: SocketAddr,
+    /// Where it takes publishers, and players of RTMP.
+    rtmp: SocketAddr,
+    /// Where it speaks MoQT.
+    quic: SocketAddr,
 }
 
 impl Server {
-    /// Starts `weir serve` and waits until it is ready.
-    pub(super) fn start(path: &Path) -> Result<Self, ServerError> {
+    /// Starts `weir serve`, with further arguments, and waits until it is ready.
+    pub(super) fn start(path: &Path, args: &[String]) -> Result<Self, ServerError> {
         let any = "127.0.0.1:0";
         let mut child = Command::new(path)
             .args(["serve", "--rtmp", any, "--quic", any, "--http", any])
+            .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -79,9 +82,32 @@ impl Server {
         Ok(server)
     }
 
+    /// Where publishers go.
+    pub(super) fn publish(&self, publish: Publish) -> Door {
+        Door::local(match publish {
+            Publish::Rtmp => self.rtmp,
+            Publish::Moqt => self.quic,
+        })
+    }
+
+    /// Where viewers go.
+    pub(super) fn watch(&self, plan: &Plan) -> Door {
+        Door::local(match plan.transport {
+            Transport::Rtmp => self.rtmp,
+            Transport::Quic | Transport::WebTransport => self.quic,
+        })
+    }
+
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
     }
+}
+
+/// What a program says of itself when asked for its version.
+pub(super) fn version(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().next().map(|line| line.trim().to_owned())
 }
 
 impl Drop for Server {
@@ -171,9 +197,11 @@ mod tests {
     #[test]
     fn a_program_that_fails_is_quoted_and_one_that_is_missing_named() {
         // It complains about the flags, as any program that is not a relay.
-        let error = Server::start(Path::new("/bin/ls")).unwrap_err().to_string();
+        let error = Server::start(Path::new("/bin/ls"), &[])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("--rtmp"), "{error}");
-        let error = Server::start(Path::new("/nowhere/weir"))
+        let error = Server::start(Path::new("/nowhere/weir"), &[])
             .unwrap_err()
             .to_string();
         assert!(

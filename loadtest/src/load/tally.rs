@@ -2,15 +2,17 @@
 
 use std::ops::Range;
 
+use super::media::Kind;
+
 /// The highest frame number that is believed: four days at 30 frames/s, 1.3 MB of memory a viewer.
 const MAX_INDEX: u64 = 10_000_000;
 
 /// What one viewer received.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
-    /// A bit a frame.
-    received: Vec<u64>,
-    /// Frames whose bytes were not those that were sent.
+    video: Received,
+    audio: Received,
+    /// Frames whose bytes were not those that were sent, or that belong to another stream.
     pub(super) corrupt: u64,
     /// Frames received again.
     pub(super) duplicates: u64,
@@ -18,39 +20,65 @@ pub(super) struct Tally {
     pub(super) misordered: u64,
     /// Places in a stream where object ids are missing.
     pub(super) gaps: u64,
-    /// The group that the viewer joined: its first objects may be missing, since a subscription
-    /// begins with what is published after it.
-    joined_group: Option<u64>,
     /// Streams that ended other than by their end: reset, or cut inside an object.
     pub(super) streams_broken: u64,
     /// From the start of the connection to the first whole frame.
     pub(super) first_frame_us: Option<u64>,
 }
 
+/// The frames of one track.
+#[derive(Clone, Debug, Default)]
+struct Received {
+    /// A bit a frame.
+    frames: Vec<u64>,
+    /// The group that the viewer joined: its first objects may be missing, since a subscription
+    /// begins with what is published after it.
+    joined_group: Option<u64>,
+}
+
 impl Tally {
-    /// Notes frame `index`.
-    pub(super) fn on_frame(&mut self, index: u64) {
+    fn track(&self, kind: Kind) -> &Received {
+        match kind {
+            Kind::Video => &self.video,
+            Kind::Audio => &self.audio,
+        }
+    }
+
+    fn track_mut(&mut self, kind: Kind) -> &mut Received {
+        match kind {
+            Kind::Video => &mut self.video,
+            Kind::Audio => &mut self.audio,
+        }
+    }
+
+    /// Notes frame `index` of a track.
+    pub(super) fn on_frame(&mut self, kind: Kind, index: u64) {
         if index > MAX_INDEX {
             self.corrupt += 1;
             return;
         }
         let (word, bit) = ((index / 64) as usize, 1 << (index % 64));
-        if self.received.len() <= word {
-            self.received.resize(word + 1, 0);
+        let frames = &mut self.track_mut(kind).frames;
+        if frames.len() <= word {
+            frames.resize(word + 1, 0);
         }
-        if let Some(word) = self.received.get_mut(word) {
-            self.duplicates += u64::from(*word & bit != 0);
+        if let Some(word) = frames.get_mut(word) {
+            let again = *word & bit != 0;
             *word |= bit;
+            self.duplicates += u64::from(again);
         }
     }
 
-    /// How many frames of `range` were not received.
-    pub(super) fn missing(&self, range: Range<u64>) -> u64 {
-        range.filter(|index| !self.has(*index)).count() as u64
+    /// How many frames of `range` of a track were not received.
+    pub(super) fn missing(&self, kind: Kind, range: Range<u64>) -> u64 {
+        let track = self.track(kind);
+        range.filter(|index| !track.has(*index)).count() as u64
     }
+}
 
+impl Received {
     fn has(&self, index: u64) -> bool {
-        let word = self.received.get((index / 64) as usize);
+        let word = self.frames.get((index / 64) as usize);
         word.is_some_and(|word| word & 1 << (index % 64) != 0)
     }
 }
@@ -69,9 +97,10 @@ impl StreamOrder {
         Self { group, last: None }
     }
 
-    /// Notes the stream's next object, which is frame `index`.
-    pub(super) fn on_object(&mut self, id: u64, index: u64, tally: &mut Tally) {
-        let joined = *tally.joined_group.get_or_insert(self.group);
+    /// Notes the stream's next object, which is frame `index` of a track.
+    pub(super) fn on_object(&mut self, kind: Kind, id: u64, index: u64, tally: &mut Tally) {
+        let track = tally.track_mut(kind);
+        let joined = *track.joined_group.get_or_insert(self.group);
         match self.last.replace((id, index)) {
             Some((last_id, last_index)) => {
                 tally.misordered += u64::from(index <= last_index);
@@ -86,18 +115,21 @@ impl StreamOrder {
 mod tests {
     use super::*;
 
+    const VIDEO: Kind = Kind::Video;
+
     #[test]
     fn missing_frames_are_counted_within_the_range_only() {
         let mut tally = Tally::default();
         for index in [3, 4, 6, 70, 4] {
-            tally.on_frame(index);
+            tally.on_frame(VIDEO, index);
         }
-        assert_eq!(tally.missing(3..7), 1);
-        assert_eq!(tally.missing(0..3), 3);
-        assert_eq!(tally.missing(60..80), 19);
-        assert_eq!(tally.missing(1_000..1_002), 2);
+        assert_eq!(tally.missing(VIDEO, 3..7), 1);
+        assert_eq!(tally.missing(VIDEO, 0..3), 3);
+        assert_eq!(tally.missing(VIDEO, 60..80), 19);
+        assert_eq!(tally.missing(VIDEO, 1_000..1_002), 2);
+        assert_eq!(tally.missing(Kind::Audio, 3..7), 4);
         assert_eq!((tally.duplicates, tally.corrupt), (1, 0));
-        tally.on_frame(u64::MAX);
+        tally.on_frame(VIDEO, u64::MAX);
         assert_eq!(tally.corrupt, 1);
     }
 
@@ -106,7 +138,7 @@ mod tests {
         let mut tally = Tally::default();
         let mut order = StreamOrder::new(8);
         for (id, index) in [(0, 60), (1, 61), (3, 63), (4, 62)] {
-            order.on_object(id, index, &mut tally);
+            order.on_object(VIDEO, id, index, &mut tally);
         }
         assert_eq!((tally.gaps, tally.misordered), (1, 1));
     }
@@ -115,8 +147,10 @@ mod tests {
     fn only_the_group_that_was_joined_may_begin_in_its_middle() {
         let mut tally = Tally::default();
         for (group, id, gaps) in [(8, 5, 0), (9, 0, 0), (7, 59, 0), (10, 1, 1)] {
-            StreamOrder::new(group).on_object(id, 60 * group + id, &mut tally);
+            StreamOrder::new(group).on_object(VIDEO, id, 60 * group + id, &mut tally);
             assert_eq!(tally.gaps, gaps, "group {group}");
         }
+        StreamOrder::new(30).on_object(Kind::Audio, 3, 9, &mut tally);
+        assert_eq!(tally.gaps, 1, "another track is joined elsewhere");
     }
 }

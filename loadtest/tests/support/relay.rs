@@ -1,6 +1,6 @@
 //! A relay just good enough to be loaded, and able to misbehave on purpose.
 
-use std::{net::SocketAddr, sync::Arc, thread};
+use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use quinn::{Connection, Endpoint, SendStream, ServerConfig, crypto::rustls::QuicServerConfig};
@@ -33,6 +33,10 @@ pub(crate) enum Fault {
     Corrupt(u64),
     /// It is sent a second time, as the next object.
     Repeat(u64),
+    /// It is held back this many milliseconds, and what follows with it.
+    Delay(u64, u64),
+    /// The stream is reset instead of it.
+    Reset(u64),
 }
 
 /// A frame: group, object, payload.
@@ -201,6 +205,16 @@ async fn serve_viewer(
             .encode(&mut header);
             next.write_all(&header).await?;
             stream = Some(next);
+        }
+        if fault == Fault::Reset(object)
+            && let Some(mut stream) = stream.take()
+        {
+            stream.reset(1_u32.into()).unwrap();
+        }
+        if let Fault::Delay(slow, ms) = fault
+            && slow == object
+        {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
         }
         if let Some(stream) = &mut stream {
             write_object(stream, object, &payload, fault).await?;

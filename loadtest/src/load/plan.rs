@@ -1,0 +1,225 @@
+//! What to load, and how.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use weir_protocol::moqt::Version;
+
+use super::media::Track;
+
+/// What to load, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// What to call it in reports.
+    pub label: String,
+    /// The stream's name, application and key, as in `live/load`. Several streams are called
+    /// `live/load-0`, `live/load-1` and so on.
+    pub stream: String,
+    /// How many streams, each with a publisher of its own; at least 1.
+    pub streams: usize,
+    /// How many viewers, spread evenly over the streams.
+    pub viewers: usize,
+    /// The tracks of each stream; at least one.
+    pub tracks: Vec<Track>,
+    /// What carries the viewers.
+    pub transport: Transport,
+    /// The number of the MoQT draft that viewers and MoQT publishers speak.
+    pub draft: u64,
+    /// What carries the publishers.
+    pub publish: Publish,
+    /// From the first viewer's start to the last one's.
+    pub ramp: Duration,
+    /// From everybody's first frame to the window's begin.
+    pub warm_up: Duration,
+    /// Length of the measured window.
+    pub window: Duration,
+    /// Threads of the viewers.
+    pub threads: usize,
+    /// How many viewers share a UDP socket.
+    pub viewers_per_socket: usize,
+    /// Viewers that read too slowly on purpose.
+    pub slow: Option<Slow>,
+    /// Viewers that come and go beside the others.
+    pub churn: Option<Churn>,
+    /// Decides everything that varies.
+    pub seed: u64,
+}
+
+/// What carries viewers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// MoQT on QUIC.
+    Quic,
+    /// MoQT on WebTransport.
+    WebTransport,
+    /// RTMP, to compare with.
+    Rtmp,
+}
+
+/// What carries publishers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Publish {
+    /// RTMP.
+    Rtmp,
+    /// MoQT: PUBLISH_NAMESPACE, and tracks to those who subscribe.
+    Moqt,
+}
+
+/// Viewers that read too slowly on purpose. They are expected to miss frames; the others are not.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slow {
+    /// How many of the viewers, of 1.
+    pub share: f64,
+    /// How much each reads, in bits per second.
+    pub rate_bps: u64,
+}
+
+/// Viewers that come and go beside the others.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Churn {
+    /// How many come each second; as many go.
+    pub per_second: f64,
+    /// How long each stays.
+    pub stay: Duration,
+}
+
+impl Plan {
+    /// The name of a stream.
+    pub fn stream_name(&self, stream: usize) -> String {
+        match self.streams {
+            1 => self.stream.clone(),
+            _ => format!("{}-{stream}", self.stream),
+        }
+    }
+
+    /// The draft that is spoken; the newest when the number is none.
+    pub fn version(&self) -> Version {
+        let named = |version: &Version| version.number() == self.draft;
+        let newest = Version::ALL.into_iter().next();
+        let version = Version::ALL.into_iter().find(named).or(newest);
+        version.unwrap_or(Version::Draft19)
+    }
+
+    /// Whether viewer `viewer` of the steady ones reads slowly; slow ones are spread evenly.
+    pub fn is_slow(&self, viewer: usize) -> bool {
+        self.slow.is_some_and(|slow| {
+            let before = (viewer as f64 * slow.share).floor();
+            ((viewer + 1) as f64 * slow.share).floor() > before
+        })
+    }
+
+    /// What all viewers together are sent, in bits per second of payload.
+    pub fn offered_bps(&self) -> f64 {
+        let stream: f64 = self.tracks.iter().map(Track::bitrate_bps).sum();
+        stream * self.viewers as f64
+    }
+}
+
+/// The relay of a run.
+#[derive(Clone, Debug)]
+pub enum Relay {
+    /// One that runs.
+    Running {
+        /// Where it takes publishers.
+        publish: Door,
+        /// Where it serves viewers.
+        watch: Door,
+        /// Its process, when it is on this machine; without it its cost is unknown.
+        pid: Option<u32>,
+    },
+    /// `weir` to start for this run.
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// What it is given besides addresses.
+        args: Vec<String>,
+    },
+}
+
+/// An address of a relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// What it is called: in TLS, in the session's AUTHORITY and in RTMP's `tcUrl`.
+    pub host: String,
+    /// The path of the session, for MoQT: `/` and what follows.
+    pub path: String,
+}
+
+impl Door {
+    /// A relay on this machine.
+    pub fn local(addr: SocketAddr) -> Self {
+        Self {
+            addr,
+            host: "localhost".into(),
+            path: "/".into(),
+        }
+    }
+
+    /// Host and port.
+    pub fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.addr.port())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A small run.
+    pub(in crate::load) fn plan() -> Plan {
+        Plan {
+            label: "test".into(),
+            stream: "live/load".into(),
+            streams: 1,
+            viewers: 2,
+            tracks: vec![Track::constant(10.0, 10, 1_000)],
+            transport: Transport::Quic,
+            draft: 19,
+            publish: Publish::Rtmp,
+            ramp: Duration::ZERO,
+            warm_up: Duration::ZERO,
+            window: Duration::from_secs(1),
+            threads: 1,
+            viewers_per_socket: 1,
+            slow: None,
+            churn: None,
+            seed: 1,
+        }
+    }
+
+    #[test]
+    fn slow_viewers_are_as_many_as_their_share_and_spread_evenly() {
+        let mut plan = plan();
+        assert!(!(0..100).any(|viewer| plan.is_slow(viewer)));
+        plan.slow = Some(Slow {
+            share: 0.1,
+            rate_bps: 1,
+        });
+        let slow: Vec<usize> = (0..100).filter(|&viewer| plan.is_slow(viewer)).collect();
+        assert_eq!(slow.len(), 10, "{slow:?}");
+        assert!(
+            slow.windows(2)
+                .all(|pair| (9..=11).contains(&(pair[1] - pair[0])))
+        );
+    }
+
+    #[test]
+    fn a_plan_is_the_same_after_json() {
+        let plan = plan();
+        let json = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+    }
+
+    #[test]
+    fn several_streams_are_numbered() {
+        let mut plan = plan();
+        assert_eq!(plan.stream_name(0), "live/load");
+        plan.streams = 2;
+        assert_eq!(plan.stream_name(1), "live/load-1");
+    }
+}
