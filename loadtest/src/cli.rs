@@ -3,6 +3,7 @@
 mod compare;
 mod impair;
 mod output;
+mod peers;
 mod progress;
 mod relay;
 mod run;
@@ -44,6 +45,8 @@ enum Command {
     Search(Box<series::SearchArgs>),
     /// Run with several numbers of viewers, to draw cost and latency over them
     Sweep(Box<series::SweepArgs>),
+    /// Run the same work through Weir, moq-relay and nginx-rtmp, and print the table of ratios
+    Peers(Box<peers::PeersArgs>),
     /// Compare the runs of two files
     Compare(compare::CompareArgs),
     /// List the workloads that have a name
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Search(args)) => series::search(&args),
         Some(Command::Sweep(args)) => series::sweep(&args),
+        Some(Command::Peers(args)) => peers::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Profiles) => profiles(),
         Some(Command::Impair(args)) => impair::run(&args),
