@@ -61,6 +61,24 @@ bench: ## The criterion benches
 	$(call step,benches)
 	cargo bench --package weir-benches --locked
 
+# One build of both, so that they are of one commit. LOAD holds options: `make load LOAD=--viewers=400`.
+.PHONY: load
+load: ## A load run of a relay of its own, with a report as HTML
+	cargo build --release --locked --package weir-relay --package weir-loadtest
+	$(TARGET)/release/weir-loadtest run --html $(TARGET)/load.html --json $(TARGET)/load.json $(LOAD)
+	@printf 'drawn in %s\n' '$(TARGET)/load.html'
+
+# The peers are installed outside the repository and stay there over `make clean`. PEERS_ARGS holds
+# options of `weir-loadtest peers`.
+PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir/peers
+
+.PHONY: peers
+peers: ## The same work through Weir, moq-relay and nginx-rtmp, and the table of ratios
+	@PEERS='$(PEERS)' .ci/peers
+	cargo build --release --locked --package weir-relay --package weir-loadtest
+	$(TARGET)/release/weir-loadtest peers --moq-relay '$(PEERS)/bin/moq-relay' \
+		--table $(TARGET)/peers.md --jsonl $(TARGET)/peers.jsonl --html $(TARGET)/peers.html $(PEERS_ARGS)
+
 # Findings grow a corpus under target/; what is worth keeping is copied to fuzz/corpus by hand.
 # RUSTC_BOOTSTRAP lets a stable toolchain take the sanitizer flags; fat LTO, which releases have,
 # loses the symbols of their coverage counters.
