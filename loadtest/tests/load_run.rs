@@ -26,7 +26,7 @@ fn plan() -> Plan {
         viewers: 3,
         tracks: vec![Track::constant(50.0, 10, 5_000)],
         transport: Transport::Quic,
-        draft: 19,
+        draft: None,
         publish: Publish::Rtmp,
         ramp: Duration::from_millis(100),
         warm_up: Duration::from_millis(200),
@@ -248,16 +248,7 @@ fn the_command_reports_as_json_and_says_by_its_exit_code_that_frames_were_lost()
         "--frame-bytes",
         "1000",
     ];
-    let rest = [
-        "--gop",
-        "5",
-        "--duration",
-        "1s",
-        "--draft",
-        "19",
-        "--json",
-        "-",
-    ];
+    let rest = ["--gop", "5", "--duration", "1s", "--json", "-"];
     let output = run_command(&[&args[..], &rest].concat());
     assert_eq!(output.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -17,7 +17,7 @@ fn plan() -> Plan {
         viewers: 20,
         tracks: vec![Track::encoder(25.0, 25, 2_000), Track::aac(64_000)],
         transport: Transport::Quic,
-        draft: 19,
+        draft: None,
         publish: Publish::Rtmp,
         ramp: Duration::from_millis(500),
         warm_up: Duration::from_millis(500),
@@ -71,7 +71,7 @@ fn viewers_over_webtransport_get_every_frame() {
 #[test]
 fn viewers_of_the_older_draft_get_every_frame() {
     let plan = Plan {
-        draft: 18,
+        draft: Some(18),
         viewers: 3,
         ..plan()
     };

@@ -80,7 +80,7 @@ pub(super) struct WorkArgs {
     /// How long those stay
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     churn_stay: Duration,
-    /// MoQT draft that viewers and MoQT publishers speak [default: the newest]
+    /// MoQT draft that viewers and MoQT publishers speak [default: the newest of the relay]
     #[arg(long, value_parser = draft)]
     draft: Option<u64>,
     /// Threads of the viewers
@@ -163,7 +163,6 @@ impl WorkArgs {
         if tracks.is_empty() {
             bail!("a stream without tracks: leave --audio away, or give it a rate");
         }
-        let newest = Version::ALL.iter().map(|version| version.number()).max();
         Ok(Plan {
             label: name.into(),
             stream: self.stream.clone(),
@@ -175,7 +174,7 @@ impl WorkArgs {
                 .map_or(profile.viewers, |viewers| viewers as usize),
             tracks,
             transport: Transport::Quic,
-            draft: self.draft.or(newest).unwrap_or_default(),
+            draft: self.draft,
             publish: Publish::Rtmp,
             ramp: self.ramp,
             warm_up: self.warm_up,

@@ -109,7 +109,7 @@ impl Crew {
         let tallies: Vec<Arc<Mutex<Tally>>> = (0..plan.viewers).map(|_| Arc::default()).collect();
         let churned = Arc::<Mutex<Churned>>::default();
         let frames = Arc::new(Frames::new());
-        let dialer = Dialer::new(brief.door.clone(), plan.transport, plan.version())?;
+        let dialer = Dialer::new(brief.door.clone(), plan.transport, plan.drafts())?;
         let mut workers = Vec::new();
         for nth in 0..plan.threads {
             let audience = Audience::new(

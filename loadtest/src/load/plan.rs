@@ -24,8 +24,9 @@ pub struct Plan {
     pub tracks: Vec<Track>,
     /// What carries the viewers.
     pub transport: Transport,
-    /// The number of the MoQT draft that viewers and MoQT publishers speak.
-    pub draft: u64,
+    /// The number of the MoQT draft that viewers and MoQT publishers speak; without one, the
+    /// newest that the relay does.
+    pub draft: Option<u64>,
     /// What carries the publishers.
     pub publish: Publish,
     /// From the first viewer's start to the last one's.
@@ -95,12 +96,10 @@ impl Plan {
         }
     }
 
-    /// The draft that is spoken; the newest when the number is none.
-    pub fn version(&self) -> Version {
-        let named = |version: &Version| version.number() == self.draft;
-        let newest = Version::ALL.into_iter().next();
-        let version = Version::ALL.into_iter().find(named).or(newest);
-        version.unwrap_or(Version::Draft19)
+    /// The drafts that are offered, newest first.
+    pub fn drafts(&self) -> Vec<Version> {
+        let wanted = |version: &Version| self.draft.is_none_or(|draft| draft == version.number());
+        Version::ALL.into_iter().filter(wanted).collect()
     }
 
     /// Whether viewer `viewer` of the steady ones reads slowly; slow ones are spread evenly.
@@ -179,7 +178,7 @@ pub(super) mod tests {
             viewers: 2,
             tracks: vec![Track::constant(10.0, 10, 1_000)],
             transport: Transport::Quic,
-            draft: 19,
+            draft: None,
             publish: Publish::Rtmp,
             ramp: Duration::ZERO,
             warm_up: Duration::ZERO,

@@ -66,8 +66,8 @@ pub enum QuicError {
     #[error("{0:?} is no host and path: {1}")]
     Url(String, url::ParseError),
     /// The relay took the connection and spoke nothing that we do.
-    #[error("{0} speaks no {1}")]
-    Draft(SocketAddr, Version),
+    #[error("{0} speaks none of the drafts of MoQT that were offered (--draft names one)")]
+    Draft(SocketAddr),
     /// The control stream broke.
     #[error("the session with {0} broke before it began")]
     Hello(SocketAddr),
@@ -78,7 +78,8 @@ pub enum QuicError {
 pub(super) struct Dialer {
     pub(super) door: Door,
     pub(super) transport: Transport,
-    pub(super) version: Version,
+    /// The drafts that are offered, best first.
+    drafts: Vec<Version>,
     config: ClientConfig,
     slow: ClientConfig,
 }
@@ -87,18 +88,18 @@ impl Dialer {
     pub(super) fn new(
         door: Door,
         transport: Transport,
-        version: Version,
+        drafts: Vec<Version>,
     ) -> Result<Self, QuicError> {
-        let alpn = match transport {
-            Transport::WebTransport => H3,
-            Transport::Quic | Transport::Rtmp => version.alpn(),
+        let alpn: Vec<&str> = match transport {
+            Transport::WebTransport => vec![H3],
+            Transport::Quic | Transport::Rtmp => drafts.iter().map(|draft| draft.alpn()).collect(),
         };
         Ok(Self {
-            config: client_config(alpn, STREAM_WINDOW_BYTES, WINDOW_BYTES)?,
-            slow: client_config(alpn, SLOW_STREAM_WINDOW_BYTES, SLOW_WINDOW_BYTES)?,
+            config: client_config(&alpn, STREAM_WINDOW_BYTES, WINDOW_BYTES)?,
+            slow: client_config(&alpn, SLOW_STREAM_WINDOW_BYTES, SLOW_WINDOW_BYTES)?,
             door,
             transport,
-            version,
+            drafts,
         })
     }
 
@@ -111,12 +112,13 @@ impl Dialer {
         Ok(Endpoint::client(any)?)
     }
 
-    /// A session on `endpoint`, and its control stream, which has to live as long.
+    /// A session on `endpoint`, the draft that it speaks, and its control stream, which has to
+    /// live as long.
     pub(super) async fn session(
         &self,
         endpoint: &Endpoint,
         slow: bool,
-    ) -> Result<(Session, SendStream), QuicError> {
+    ) -> Result<(Session, Version, SendStream), QuicError> {
         let addr = self.door.addr;
         let config = if slow { &self.slow } else { &self.config };
         let connecting = endpoint.connect_with(config.clone(), addr, &self.door.host);
@@ -129,22 +131,21 @@ impl Dialer {
             Transport::WebTransport => {
                 let url = format!("https://{}{}", self.door.authority(), self.door.path);
                 let parsed = url::Url::parse(&url).map_err(|error| QuicError::Url(url, error))?;
-                let request =
-                    ConnectRequest::new(parsed).with_protocols([self.version.alpn().to_owned()]);
+                let drafts = self.drafts.iter().map(|draft| draft.alpn().to_owned());
+                let request = ConnectRequest::new(parsed).with_protocols(drafts);
                 let session = Session::connect(connection, request).await;
                 session.map_err(|error| QuicError::WebTransport(addr, error))?
             }
         };
-        if session.protocol() != Some(self.version.alpn()) {
-            return Err(QuicError::Draft(addr, self.version));
-        }
-        let control = self.hello(&session).await;
+        let version = session.protocol().and_then(Version::from_alpn);
+        let version = version.ok_or(QuicError::Draft(addr))?;
+        let control = self.hello(&session, version).await;
         let control = control.ok_or(QuicError::Hello(addr))?;
-        Ok((session, control))
+        Ok((session, version, control))
     }
 
     /// Opens the control stream. Over WebTransport the URL went with the session's request.
-    async fn hello(&self, session: &Session) -> Option<SendStream> {
+    async fn hello(&self, session: &Session, version: Version) -> Option<SendStream> {
         let raw = self.transport == Transport::Quic;
         let setup = Setup {
             path: raw.then(|| self.door.path.clone()),
@@ -155,7 +156,7 @@ impl Dialer {
         let mut bytes = BytesMut::new();
         let message = Message::from(setup);
         message
-            .encode(self.version, StreamRole::Control, &mut bytes)
+            .encode(version, StreamRole::Control, &mut bytes)
             .ok()?;
         let mut control = session.open_uni().await.ok()?;
         control.write_all(&bytes).await.ok()?;
@@ -163,14 +164,18 @@ impl Dialer {
     }
 }
 
-fn client_config(alpn: &str, stream_window: u32, window: u32) -> Result<ClientConfig, QuicError> {
+fn client_config(
+    alpn: &[&str],
+    stream_window: u32,
+    window: u32,
+) -> Result<ClientConfig, QuicError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut tls = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         .with_no_client_auth();
-    tls.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+    tls.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_uni_streams(MAX_UNI_STREAMS.into())

@@ -76,9 +76,9 @@ pub(super) async fn watch(
     desk: Desk,
     rate_bps: Option<u64>,
 ) -> Result<(), ViewError> {
-    let (session, _control) = dialer.session(endpoint, rate_bps.is_some()).await?;
+    let (session, version, _control) = dialer.session(endpoint, rate_bps.is_some()).await?;
     let pace = rate_bps.map(Pace::new);
-    let subscriptions = subscribe_all(&session, dialer.version, &desk);
+    let subscriptions = subscribe_all(&session, version, &desk);
     tokio::select! {
         result = subscriptions => result,
         error = accept(&session, &desk, pace) => Err(error.into()),

@@ -122,7 +122,7 @@ fn moq_relay(program: &Path, args: &[&str]) -> Result<Running, PeerError> {
     command
         .args(["--listen", &addr.to_string()])
         .args(["--listen-tls-generate", "localhost"])
-        .args(["--auth-public", ""])
+        .args(["--auth-public", "**"])
         .args(args);
     let advice = "`make peers` installs it from crates.io";
     let mut child = spawn(command, &folder, program, advice)?;
@@ -200,6 +200,7 @@ fn spawn(
 ) -> Result<Child, PeerError> {
     let log = fs::File::create(folder.join("log"))?;
     command
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);

@@ -26,10 +26,9 @@ const READ_BYTES: usize = 4096;
 const REQUESTS: usize = 64;
 
 pub(super) async fn publish(mut job: Job) -> Result<(), PublishError> {
-    let version = job.plan.version();
-    let dialer = Dialer::new(job.door.clone(), Transport::Quic, version)?;
+    let dialer = Dialer::new(job.door.clone(), Transport::Quic, job.plan.drafts())?;
     let endpoint = dialer.endpoint()?;
-    let (session, _control) = dialer.session(&endpoint, false).await?;
+    let (session, version, _control) = dialer.session(&endpoint, false).await?;
     let _announcement = accepted(announce(&session, version, &job)).await?;
     job.on_accepted();
     let (sender, mut requests) = mpsc::channel(REQUESTS);
@@ -191,11 +190,10 @@ impl<'a> Outlets<'a> {
         if let Message::Subscribe(subscribe) = *message {
             return self.subscribe(job, subscribe, send).await;
         }
-        if let Message::Fetch(_) = *message {
-            return refuse(send, self.version, RequestKind::Fetch).await;
+        match kind_of(&message) {
+            Some(kind) => refuse(send, self.version, kind).await,
+            None => Ok(()),
         }
-        // What is dropped is reset: we know nothing else.
-        Ok(())
     }
 
     async fn subscribe(
@@ -345,6 +343,30 @@ fn send_datagram(session: &Session, alias: u64, (group, object): (u64, u64), fra
     let _ = session.send_datagram(bytes.freeze());
 }
 
+/// What a relay may ask of a publisher besides its tracks: the past, and what else there is. It
+/// wants an answer.
+fn kind_of(message: &Message) -> Option<RequestKind> {
+    let kinds = [
+        (matches!(message, Message::Fetch(_)), RequestKind::Fetch),
+        (
+            matches!(message, Message::TrackStatus(_)),
+            RequestKind::TrackStatus,
+        ),
+        (
+            matches!(message, Message::SubscribeNamespace(_)),
+            RequestKind::SubscribeNamespace,
+        ),
+        (
+            matches!(message, Message::SubscribeTracks(_)),
+            RequestKind::SubscribeTracks,
+        ),
+    ];
+    kinds
+        .into_iter()
+        .find(|(is_it, _)| *is_it)
+        .map(|(_, kind)| kind)
+}
+
 async fn refuse(
     mut send: SendStream,
     version: Version,
@@ -352,7 +374,7 @@ async fn refuse(
 ) -> Result<(), PublishError> {
     let error = RequestError::new(
         RequestErrorCode::DoesNotExist,
-        "only what comes from now on",
+        "only the tracks that were announced, from now on",
     );
     send_message(&mut send, version, error, StreamRole::Answer(kind)).await?;
     // It fails when the relay has stopped the stream.
