@@ -169,6 +169,8 @@ impl Connection {
             match event {
                 Event::Ready => self.started = Some(Instant::now()),
                 Event::Refused { description, .. } => return Err(DemoError::Refused(description)),
+                // A publisher is played nothing.
+                Event::Video(_) | Event::Audio(_) => {}
             }
         }
         Ok(())
