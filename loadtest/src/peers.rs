@@ -23,8 +23,9 @@ pub enum Contestant {
     WeirOneShard,
     /// moq-relay as it is started without arguments about threads.
     MoqRelay,
-    /// moq-relay in what measured best: one worker on io_uring.
-    MoqRelayUring,
+    /// moq-relay on one core. Its io_uring runtime speaks moq-lite and no MoQT, so that viewers of
+    /// MoQT cannot be served by it.
+    MoqRelayOneWorker,
     /// nginx with its RTMP module, one worker, by RTMP throughout and without encryption.
     Nginx,
 }
@@ -35,7 +36,7 @@ impl Contestant {
         Self::Weir,
         Self::WeirOneShard,
         Self::MoqRelay,
-        Self::MoqRelayUring,
+        Self::MoqRelayOneWorker,
         Self::Nginx,
     ];
 
@@ -45,7 +46,7 @@ impl Contestant {
             Self::Weir => "weir",
             Self::WeirOneShard => "weir-1",
             Self::MoqRelay => "moq-relay",
-            Self::MoqRelayUring => "moq-relay-uring",
+            Self::MoqRelayOneWorker => "moq-relay-1",
             Self::Nginx => "nginx",
         }
     }
@@ -56,7 +57,7 @@ impl Contestant {
             Self::Weir => "Weir",
             Self::WeirOneShard => "Weir, 1 shard",
             Self::MoqRelay => "moq-relay, default",
-            Self::MoqRelayUring => "moq-relay, io_uring, 1 worker",
+            Self::MoqRelayOneWorker => "moq-relay, 1 worker",
             Self::Nginx => "nginx-rtmp, plaintext TCP",
         }
     }
@@ -66,7 +67,7 @@ impl Contestant {
     pub fn plan(self, plan: &Plan) -> Plan {
         let (publish, transport) = match self {
             Self::Weir | Self::WeirOneShard => (Publish::Rtmp, plan.transport),
-            Self::MoqRelay | Self::MoqRelayUring => (Publish::Moqt, plan.transport),
+            Self::MoqRelay | Self::MoqRelayOneWorker => (Publish::Moqt, plan.transport),
             Self::Nginx => (Publish::Rtmp, Transport::Rtmp),
         };
         Plan {
@@ -83,7 +84,7 @@ impl Contestant {
 pub struct Programs {
     /// `weir`.
     pub weir: PathBuf,
-    /// `moq-relay`, built with the feature `io-uring`.
+    /// `moq-relay`.
     pub moq_relay: PathBuf,
     /// `nginx`.
     pub nginx: PathBuf,

@@ -31,7 +31,7 @@ pub(super) struct PeersArgs {
     /// The workloads, by name
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = WORK)]
     works: Vec<String>,
-    /// Who takes part: weir, weir-1, moq-relay, moq-relay-uring, nginx
+    /// Who takes part: weir, weir-1, moq-relay, moq-relay-1, nginx
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = contestant)]
     only: Vec<Contestant>,
     /// Runs of each
@@ -40,7 +40,7 @@ pub(super) struct PeersArgs {
     /// Weir [default: next to this program, or built by cargo]
     #[arg(long, value_name = "PATH")]
     weir: Option<PathBuf>,
-    /// moq-relay, built with the feature io-uring
+    /// moq-relay
     #[arg(long, value_name = "PATH", default_value = "moq-relay")]
     moq_relay: PathBuf,
     /// nginx
@@ -151,7 +151,7 @@ fn versions(programs: &Programs, contestants: &[Contestant]) -> Vec<String> {
         &programs.weir,
         "--version",
     );
-    let moq = [Contestant::MoqRelay, Contestant::MoqRelayUring];
+    let moq = [Contestant::MoqRelay, Contestant::MoqRelayOneWorker];
     ask(&moq, &programs.moq_relay, "--version");
     ask(&[Contestant::Nginx], &programs.nginx, "-v");
     versions

@@ -47,9 +47,6 @@ pub enum PeerError {
         /// The end of its log.
         words: String,
     },
-    /// No certificate could be made for it.
-    #[error("no certificate: {0}")]
-    Certificate(#[from] rcgen::Error),
     /// The system refused something.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -74,9 +71,8 @@ impl Running {
             Contestant::Weir => Ok(weir(&programs.weir, &[])),
             Contestant::WeirOneShard => Ok(weir(&programs.weir, &["--shards", "1"])),
             Contestant::MoqRelay => moq_relay(&programs.moq_relay, &[]),
-            Contestant::MoqRelayUring => {
-                let best = ["--runtime-workers", "1", "--runtime-io-uring"];
-                moq_relay(&programs.moq_relay, &best)
+            Contestant::MoqRelayOneWorker => {
+                moq_relay(&programs.moq_relay, &["--runtime-workers", "1"])
             }
             Contestant::Nginx => nginx(&programs.nginx, &programs.nginx_rtmp),
         }
@@ -120,16 +116,12 @@ fn weir(program: &Path, args: &[&str]) -> Running {
 fn moq_relay(program: &Path, args: &[&str]) -> Result<Running, PeerError> {
     let port = free_port()?;
     let folder = folder(port)?;
-    let (certificate, key) = certificate(&folder)?;
     let addr = SocketAddr::from(([127, 0, 0, 1], port));
     let mut command = Command::new(program);
     command
         .args(["--listen", &addr.to_string()])
-        // Its io_uring workers take no certificate that it generates.
-        .arg("--listen-tls-cert")
-        .arg(&certificate)
-        .arg("--listen-tls-key")
-        .arg(&key)
+        // Of its own making: given files, this version watches them in a loop that never rests.
+        .args(["--listen-tls-generate", "localhost"])
         .args(["--auth-public", "**"])
         .args(args);
     let advice = "`make peers` installs it from crates.io";
@@ -144,15 +136,6 @@ fn moq_relay(program: &Path, args: &[&str]) -> Result<Running, PeerError> {
         child: Some(child),
         folder: Some(folder),
     })
-}
-
-/// A certificate for this machine and its key, as files.
-fn certificate(folder: &Path) -> Result<(PathBuf, PathBuf), PeerError> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
-    fs::write(&certificate, made.cert.pem())?;
-    fs::write(&key, made.signing_key.serialize_pem())?;
-    Ok((certificate, key))
 }
 
 fn nginx(program: &Path, module: &Path) -> Result<Running, PeerError> {
