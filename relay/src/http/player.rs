@@ -4,6 +4,7 @@
 //! What it must know of the relay is filled in, so that the first picture waits for no question.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -64,10 +65,22 @@ const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-p
 const EMBEDDER_POLICY: HeaderName = HeaderName::from_static("cross-origin-embedder-policy");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
+/// Names all modules as they are: addresses with it never change what they give.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let all: String = MODULES.iter().map(|(_, text)| *text).collect();
+    hash(&all)
+});
+
+/// For addresses with [`VERSION`]: a year, without asking again.
+const FOR_EVER: &str = "max-age=31536000, immutable";
+/// Browsers keep it and ask: a new relay's player is never mixed with an old one's.
+const ASK: &str = "no-cache";
+
 pub(super) fn router() -> Router<Context> {
     Router::new()
         .route("/watch/{*name}", get(page))
         .route("/player/{name}", get(module))
+        .route("/player/{version}/{name}", get(versioned_module))
 }
 
 async fn page(State(context): State<Context>, request: HeaderMap) -> Response {
@@ -78,6 +91,7 @@ async fn page(State(context): State<Context>, request: HeaderMap) -> Response {
     let port = quic_port(&(context.process)());
     let port = port.map_or_else(String::new, |port| port.to_string());
     let page = PAGE
+        .replace("{{version}}", &VERSION)
         .replace("{{port}}", &port)
         .replace("{{certificate}}", &(context.certificate_sha256)());
     (isolation, asset(&request, HTML, page)).into_response()
@@ -90,8 +104,26 @@ pub(super) fn quic_port(process: &ProcessSnapshot) -> Option<u16> {
     addr.rsplit_once(':')?.1.parse().ok()
 }
 
-/// Readable from pages of other origins: they may import the player.
+/// For other sites, which import the player by an address that stays.
 async fn module(Path(name): Path<String>, request: HeaderMap) -> Response {
+    serve(&name, &request, ASK)
+}
+
+/// For our page, whose modules come all at once and are not asked about again. A page that is older
+/// than the relay gets what there is.
+async fn versioned_module(
+    Path((version, name)): Path<(String, String)>,
+    request: HeaderMap,
+) -> Response {
+    let keep = match version == *VERSION {
+        true => FOR_EVER,
+        false => ASK,
+    };
+    serve(&name, &request, keep)
+}
+
+/// Readable from pages of other origins: they may import the player.
+fn serve(name: &str, request: &HeaderMap, keep: &'static str) -> Response {
     let found = MODULES.iter().find(|(known, _)| *known == name);
     let Some((_, text)) = found else {
         let error = format!("the player has no module {name:?}");
@@ -101,7 +133,7 @@ async fn module(Path(name): Path<String>, request: HeaderMap) -> Response {
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (RESOURCE_POLICY, "cross-origin"),
     ];
-    (shared, asset(&request, JAVASCRIPT, *text)).into_response()
+    (shared, kept(request, JAVASCRIPT, keep, *text)).into_response()
 }
 
 /// A text that browsers keep and ask about: a new relay's player is never mixed with an old one's.
@@ -110,11 +142,21 @@ pub(super) fn asset(
     content_type: &'static str,
     text: impl Into<Cow<'static, str>>,
 ) -> Response {
+    kept(request, content_type, ASK, text)
+}
+
+/// A text that browsers keep for as long as `keep` says.
+fn kept(
+    request: &HeaderMap,
+    content_type: &'static str,
+    keep: &'static str,
+    text: impl Into<Cow<'static, str>>,
+) -> Response {
     let text = text.into();
-    let tag = tag(&text);
+    let tag = format!("\"{}\"", hash(&text));
     let headers = [
         (header::CONTENT_TYPE, content_type),
-        (header::CACHE_CONTROL, "no-cache"),
+        (header::CACHE_CONTROL, keep),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (EMBEDDER_POLICY, "require-corp"),
     ];
@@ -127,11 +169,10 @@ pub(super) fn asset(
     }
 }
 
-/// The entity tag of a text: some of its hash.
-fn tag(text: &str) -> String {
+/// Some of a text's hash, in hex.
+fn hash(text: &str) -> String {
     let hash = Sha256::digest(text);
-    let hex: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
-    format!("\"{hex}\"")
+    hash.iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -165,6 +206,16 @@ mod tests {
                 let known = MODULES.iter().any(|(known, _)| *known == import);
                 assert!(known, "{name} imports {import}");
             }
+        }
+    }
+
+    #[test]
+    fn the_page_loads_only_modules_that_are_served() {
+        let paths = PAGE.split("/player/{{version}}/").skip(1);
+        let names: Vec<&str> = paths.filter_map(|rest| rest.split('"').next()).collect();
+        assert!(names.contains(&"watch.js"), "{names:?}");
+        for name in names {
+            assert!(MODULES.iter().any(|(known, _)| *known == name), "{name}");
         }
     }
 

@@ -379,6 +379,12 @@ async fn the_player_is_served_isolated_and_to_other_sites() {
     let (head, _) = server.get("/player/weir-player.js").await;
     assert!(head.contains("content-type: text/javascript"), "{head}");
     assert!(head.contains("access-control-allow-origin: *"), "{head}");
+    assert!(head.contains("cache-control: no-cache"), "{head}");
+    let (_, address) = body.split_once("src=\"").unwrap();
+    let (head, _) = server.get(address.split_once('"').unwrap().0).await;
+    assert!(head.contains("immutable"), "{head}");
+    let (head, _) = server.get("/player/older/watch.js").await;
+    assert!(head.contains("cache-control: no-cache"), "{head}");
     let (head, _) = server.get("/player/none.js").await;
     assert!(head.starts_with("http/1.1 404"), "{head}");
     let (head, body) = server.get("/api/v1/relay").await;
