@@ -58,7 +58,7 @@ class Player {
     this.#playout = new Playout(latencyMs);
     this.#reports = new Reports(this.#stream, reports);
     this.#connection = new Connection(target, {
-      session: (session) => (session ? this.#reports.begin(session) : this.#reports.end()),
+      session: (session) => this.#setSession(session),
       state: (state, detail) => this.#become(state, detail),
       tracks: (tracks) => this.#setTracks(tracks),
       bytes: (count) => this.#measures.received(count),
@@ -89,6 +89,13 @@ class Player {
         return self.close();
       default: return undefined;
     }
+  }
+
+  /** A new session, or none when it is lost. */
+  #setSession(session) {
+    if (!session) return this.#reports.end();
+    this.#measures.started("connectedMs", performance.now() - this.#startedAt);
+    return this.#reports.begin(session);
   }
 
   /** Other tracks than before, or none when the stream is over. */
@@ -157,6 +164,7 @@ class Player {
     const media = mediaProperties(object.properties, timescale);
     object.media = media;
     if (media.timestampUs === undefined) return;
+    this.#measures.started("mediaMs", object.arrivedMs - this.#startedAt);
     this.#lastArrivalAt = object.arrivedMs;
     this.#firstArrivalAt ??= object.arrivedMs;
     this.#playout.arrived(kind, media.timestampUs / 1000, object.arrivedMs, object.live);

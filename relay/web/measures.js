@@ -12,9 +12,16 @@ export class Measures {
   size = { width: 0, height: 0 };
   undrawn = 0;
   firstPictureMs;
+  /** When the relay answered and when media came, in ms as `firstPictureMs`. */
+  #startup = {};
 
   constructor(nowMs) {
     this.#previous = { atMs: nowMs, bytes: 0, rendered: 0 };
+  }
+
+  /** The start has come to `stage`, `connectedMs` or `mediaMs`; only the first time counts. */
+  started(stage, ms) {
+    this.#startup[stage] ??= ms;
   }
 
   received(bytes) {
@@ -62,6 +69,7 @@ export class Measures {
       level: audio?.level ?? 0,
       offsetMs: this.#offsetMs,
       firstPictureMs: this.firstPictureMs,
+      ...this.#startup,
       ...this.size,
     };
     this.#previous = { atMs: nowMs, bytes: this.#bytes, rendered };

@@ -19,6 +19,12 @@ function total(stats) {
     : ms(stats.totalMs);
 }
 
+/** When the first picture was seen; before it, when the relay answered and when media came. */
+function startup(stats) {
+  const steps = [stats.connectedMs, stats.mediaMs].filter((step) => step < stats.firstPictureMs);
+  return [...steps.map((step) => Math.round(step)), ms(stats.firstPictureMs)].join(" › ");
+}
+
 /** Rows of the overlay: label, value, and the stage whose colour they explain. */
 export function rows(stats) {
   const codecs = [stats.videoCodec, stats.audioCodec].filter(Boolean).map(codecName);
@@ -35,7 +41,7 @@ export function rows(stats) {
     ["Stalls / skips", `${stats.stalls} / ${stats.skips}`],
     ["Codecs", codecs.join(", ") || "–"],
     ["Bitrate", rate(stats.bitrateBps)],
-    ["First picture", ms(stats.firstPictureMs)],
+    ["First picture", startup(stats)],
     ["Transport", stats.transport ?? "–"],
   ];
 }
