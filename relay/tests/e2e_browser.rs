@@ -6,7 +6,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Browser, Drawing, PATIENCE, Viewer, Weir, wait_for};
+use support::{Browser, DRAWN_FPS, Drawing, PATIENCE, Viewer, Weir, wait_for};
 
 /// Pictures that must have followed each other before playing counts as going on.
 const PICTURES: usize = 45;
@@ -64,6 +64,62 @@ fn picture_and_sound_are_right_and_together() {
     let startup = told["firstPictureMs"].as_f64().unwrap();
     println!("first picture {startup:.0} ms after the player began");
     assert!(startup > 0.0, "{told}");
+}
+
+#[test]
+fn the_latency_that_is_told_is_that_of_the_pixels() {
+    let relay = Weir::start();
+    let _push = Drawing::SILENT.push(&relay.rtmp_url("live/cam"));
+    relay.wait_live("live/cam", &["video"]);
+    let browser = Browser::start();
+    let viewer = Viewer::open(&browser, &relay, "live/cam");
+    viewer.wait_state("live");
+    let frame = 1000.0 / f64::from(DRAWN_FPS);
+    // What the player cannot know is the way from the drawing to the relay; on a machine that is
+    // busy with other things that is longer at times.
+    let (seen, told) = wait_for("latency as it is told", PATIENCE, || {
+        let seen = median(viewer.wait_pictures(100).iter().map(|p| p.late_ms));
+        let told = viewer.statistics();
+        match told["totalMs"].as_f64() {
+            Some(told) if (seen - told).abs() < frame => Ok((seen, told)),
+            _ => Err(format!("{seen} ms in pixels, told {told}")),
+        }
+    });
+    println!("glass to glass {seen:.0} ms in pixels, {told:.0} ms from the relay on as told");
+    let reported = wait_for("the viewer's report", PATIENCE, || {
+        let detail = relay.detail("live/cam");
+        let report = &detail["viewers"][0]["report"];
+        match report["latency_p50_ms"].as_f64() {
+            Some(reported) => Ok(reported),
+            None => Err(detail.to_string()),
+        }
+    });
+    assert!(reported > 0.0 && reported < seen + 1000.0, "{reported} ms");
+    let stages = relay.stream("live/cam").unwrap()["latency_us"]["player"].clone();
+    assert!(stages["count"].as_u64() > Some(0), "{stages}");
+}
+
+#[test]
+fn a_viewer_who_wants_no_reports_sends_none() {
+    let relay = Weir::start();
+    let _push = Drawing::SILENT.push(&relay.rtmp_url("live/cam"));
+    relay.wait_live("live/cam", &["video"]);
+    let browser = Browser::start();
+    let viewer = Viewer::open(&browser, &relay, "live/cam?reports=off");
+    viewer.wait_state("live");
+    // The others report after the first picture and every five seconds.
+    viewer.wait_pictures(8 * DRAWN_FPS as usize);
+    let detail = relay.detail("live/cam");
+    assert_eq!(
+        detail["qoe"]["reports"].as_u64().unwrap_or(0),
+        0,
+        "{detail}"
+    );
+    assert_eq!(
+        detail["viewers"].as_array().map(Vec::len),
+        Some(1),
+        "{detail}"
+    );
 }
 
 #[test]
