@@ -44,7 +44,8 @@ fn picture_and_sound_are_right_and_together() {
         told["statistics"]["offsetMs"].is_number()
     });
     let first = heard["statistics"]["offsetMs"].as_f64().unwrap();
-    assert!(first.abs() < 3.0 * TOGETHER_MS, "at first {first} ms apart");
+    // A busy machine draws late; sound from the ring's beginning would be many seconds away.
+    assert!(first.abs() < 1000.0, "at first {first} ms apart");
     // The sound settles within a second or two of being turned on.
     let told = wait_for("sound and picture together", PATIENCE, || {
         let apart = median(viewer.wait_flashes(5));
