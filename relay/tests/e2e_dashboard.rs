@@ -117,7 +117,7 @@ fn a_streams_page_shows_its_viewers_its_past_and_how_to_share_it() {
     let mut pull = relay.pull(&relay.moqt_url("live/cam"), "90s");
     pull.wait_flowing();
     let browser = open(&relay, "/stream/live/cam");
-    let shown = wait_text(&browser, "moqt-19");
+    let shown = wait_text(&browser, "moqt-");
     for words in [
         "Where the time goes",
         "In the relay",
@@ -215,18 +215,19 @@ fn a_streamer_is_warned_with_a_remedy() {
         &relay.rtmp_url("live/cam"),
     ]);
     let _pushing = Process::spawn("ffmpeg-push", &mut pushing);
-    let codes = wait_for("the warnings in the API", LIMIT, || {
+    // A busy machine may add warnings of its own.
+    wait_for("the warnings in the API", LIMIT, || {
         let stream = relay.stream("live/cam").unwrap_or_default();
         let warnings = stream["warnings"].as_array().cloned().unwrap_or_default();
-        let codes: Vec<_> = warnings.iter().map(|w| w["code"].clone()).collect();
-        match codes.len() {
-            3.. => Ok(codes),
-            _ => Err(stream.to_string()),
+        let raised = |code: &str| warnings.iter().any(|warning| warning["code"] == code);
+        match ["key_frames_apart", "no_audio", "b_frames"]
+            .into_iter()
+            .all(raised)
+        {
+            true => Ok(()),
+            false => Err(stream.to_string()),
         }
     });
-    for code in ["key_frames_apart", "no_audio"] {
-        assert!(codes.contains(&json!(code)), "{code} in {codes:?}");
-    }
     let browser = open(&relay, "/");
     wait_text(&browser, "Key frames are 6.0 s apart");
     let shown = wait_text(&browser, "Set the key-frame interval to 2 s");
