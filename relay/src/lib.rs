@@ -48,6 +48,7 @@
 //! | [`endpoint`] | quinn endpoint: TLS, ALPN, limits, connection IDs that name the shard |
 //! | [`session`] | a QUIC connection ↔ MoQT requests |
 //! | [`hang`] | tracks as moq-dev's players want them, made from the stream's own |
+//! | [`peer`] | a MoQT peer's tracks on their way into rings |
 //! | [`sender`] | the fan-out: policies' actions → subgroup streams |
 //! | [`subscription`] | what a viewer is sent next; pure |
 //! | [`stream`] | one live stream: tracks, publisher's life cycle, takeover and linger |
@@ -58,15 +59,13 @@
 //! | [`net`] | every socket option |
 //! | [`clock`] | the only reader of a clock |
 //!
-//! Imports go one way: `cli → relay → shard → {ingest → play, session → sender}, http → {stream,
-//! registry, subscription, stats} → ring → protocol`. Ingest and the MoQT side never import each
-//! other; quinn appears in endpoint, session and sender only (and in the client of `weir pull`),
-//! socket2 in net, axum in http. `tests/tidy.rs` checks this.
+//! Imports go one way: `cli → relay → shard → {ingest → play, session → {sender, peer}}, http →
+//! {stream, registry, subscription, stats} → ring → protocol`. Ingest and the MoQT side never import each
+//! other; quinn appears in endpoint, session, sender and peer only (and in the client of `weir
+//! pull`), socket2 in net, axum in http. `tests/tidy.rs` checks this.
 //!
 //! # What is not here, and where it would go
 //!
-//! - Publishers over MoQT, upstream relays: a writer of a [`stream::Stream`] beside `ingest`, in
-//!   `session` (PUBLISH, PUBLISH_NAMESPACE); the ring and the fan-out know nothing of RTMP.
 //! - Other drafts: `protocol::moqt` says where. Other catalogs: `protocol::catalog`, and views of
 //!   the tracks that there are, as [`hang`] has them.
 
@@ -79,6 +78,7 @@ pub mod hang;
 pub mod http;
 pub mod ingest;
 pub mod net;
+pub mod peer;
 pub mod play;
 pub mod registry;
 pub mod relay;

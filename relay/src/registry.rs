@@ -13,7 +13,7 @@ use weir_protocol::moqt::Namespace;
 
 use crate::stats::events::{Event, EventLog};
 use crate::stats::snapshot::PublisherSnapshot;
-use crate::stream::{self, Publisher, Stream};
+use crate::stream::{self, Presence, Publisher, Stream};
 
 /// Limits of the registry and of its streams.
 #[derive(Clone, Copy, Debug)]
@@ -35,11 +35,21 @@ impl Default for Config {
 }
 
 /// Why a stream cannot be published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// [`Config::max_streams`] are there.
     #[error("this relay carries its limit of {0} streams")]
     TooManyStreams(usize),
+    /// Somebody publishes the name in another way.
+    #[error("{name} is published over {protocol} by {addr}: stop that, or choose another name")]
+    Owned {
+        /// The name.
+        name: Namespace,
+        /// How it is published.
+        protocol: String,
+        /// By whom.
+        addr: String,
+    },
 }
 
 /// All streams of the relay.
@@ -97,6 +107,10 @@ impl Registry {
     }
 
     /// Publishes `namespace`: begins the stream, or takes over the one that is there.
+    ///
+    /// A live stream is taken over by a publisher of the same protocol only, which is how an
+    /// encoder returns while its dead connection is still open. Any other is refused: two sources
+    /// that know nothing of each other would fight for the name for ever.
     pub fn publish(
         &self,
         namespace: &Namespace,
@@ -104,6 +118,16 @@ impl Registry {
         now_us: u64,
     ) -> Result<Publisher, PublishError> {
         let mut streams = self.streams.write();
+        let live = |stream: &&Arc<Stream>| stream.presence() == Presence::Live;
+        let owner = streams.get(namespace).filter(live);
+        let owner = owner.map(|stream| stream.publisher());
+        if let Some(owner) = owner.filter(|owner| owner.protocol != info.protocol) {
+            return Err(PublishError::Owned {
+                name: namespace.clone(),
+                protocol: owner.protocol,
+                addr: owner.addr,
+            });
+        }
         if let Some(stream) = streams.get(namespace)
             && let Some(publisher) = Publisher::take_over(stream, info.clone())
         {

@@ -297,6 +297,19 @@ impl Ring {
         })
     }
 
+    /// Where another source of the track has to begin so that nothing is missing: the first group
+    /// that is not complete, or else the one after the newest.
+    pub fn resume_at(&self) -> Option<Location> {
+        let state = self.state.read();
+        let newest = state.groups.back()?.group.id;
+        let mut groups = state.groups.iter().map(|kept| &kept.group);
+        let open = groups.find(|group| !group.complete);
+        Some(Location {
+            group: open.map_or(newest + 1, |open| open.id),
+            object: 0,
+        })
+    }
+
     /// The objects from `start` to `end`, both inclusive, as groups by rising id, and in each of
     /// them by rising id too.
     ///

@@ -10,6 +10,8 @@ mod fetch;
 mod fill;
 mod hop;
 mod namespaces;
+mod offer;
+mod publish;
 mod quirks;
 mod report;
 mod request;
@@ -33,6 +35,7 @@ use weir_protocol::moqt::{
 };
 
 use crate::endpoint::{self, H3};
+use crate::peer::{Fault, Peer};
 use crate::shard::{Context, Phase};
 use crate::stream::next_viewer;
 use quirks::Quirks;
@@ -104,6 +107,12 @@ impl From<DecodeError> for Close {
     }
 }
 
+impl From<Fault> for Close {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.code, fault.reason)
+    }
+}
+
 impl From<RequestIdError> for Close {
     fn from(error: RequestIdError) -> Self {
         Self::new(SessionError::InvalidRequestId, error.to_string())
@@ -117,7 +126,9 @@ struct Session {
     connection: Arc<wt::Session>,
     version: Version,
     setup: SetOnce<Setup>,
-    ids: Mutex<RequestIds>,
+    ids: Arc<Mutex<RequestIds>>,
+    peer: Arc<Peer>,
+    publishing: publish::Publishing,
     /// Subscriptions that a joining FETCH may refer to, and the news that one was added.
     joinable: Mutex<HashMap<u64, Joinable>>,
     joinable_changes: watch::Sender<()>,
@@ -129,13 +140,18 @@ struct Session {
 
 impl Session {
     fn new(context: &Arc<Context>, connection: wt::Session, version: Version) -> Arc<Self> {
+        let connection = Arc::new(connection);
+        let ids = Arc::new(Mutex::new(RequestIds::new(Side::Server)));
+        let peer = Peer::new(Arc::clone(&connection), version, Arc::clone(&ids));
         Arc::new(Self {
             id: next_viewer(),
             context: Arc::clone(context),
-            connection: Arc::new(connection),
+            connection,
             version,
             setup: SetOnce::new(),
-            ids: Mutex::new(RequestIds::new(Side::Server)),
+            ids,
+            peer: Arc::new(peer),
+            publishing: publish::Publishing::default(),
             joinable: Mutex::default(),
             joinable_changes: watch::Sender::new(()),
             viewing: Mutex::default(),

@@ -12,16 +12,17 @@
 //! forward. It may also arrive while the dead connection is still open; the older one is told.
 
 mod publisher;
+mod supply;
 mod timeline;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
-use weir_protocol::moqt::Namespace;
+use weir_protocol::moqt::{FullTrackName, Namespace, PublishDoneCode, TrackProperties};
 
 use crate::clock;
 use crate::ring::{self, Ring, Writer};
@@ -31,6 +32,7 @@ use crate::stats::snapshot::{PublisherSnapshot, TrackSnapshot};
 use crate::stats::{IngestRecorder, Recorder, Skipped, Watch};
 
 pub use publisher::{Publisher, TrackWriter};
+pub use supply::{Answer, Demand};
 pub use timeline::Timeline;
 
 /// Limits of a stream.
@@ -69,6 +71,8 @@ pub struct Track {
     /// Whether a group says all that there is to know (a catalog), so that whoever subscribes is
     /// sent the newest one, however old it is.
     pub replayed: bool,
+    /// Why the track has ended, when it was not simply over.
+    pub fate: OnceLock<PublishDoneCode>,
 }
 
 impl Track {
@@ -82,6 +86,7 @@ impl Track {
             priority: self.priority,
             first_frame: self.first_frame,
             replayed: self.replayed,
+            fate: OnceLock::new(),
         }
     }
 }
@@ -96,6 +101,22 @@ pub struct TrackOptions {
     /// Whether a viewer's first object of this track is its first frame.
     pub first_frame: bool,
 }
+
+impl TrackOptions {
+    /// What the properties of a track of a publisher over MoQT say.
+    pub fn of(known: &TrackProperties, properties: Bytes, name: &FullTrackName) -> Self {
+        let shown = name.track().to_ascii_lowercase();
+        let pictures = shown.windows(b"video".len()).any(|part| part == b"video");
+        Self {
+            properties,
+            priority: known.publisher_priority.unwrap_or(DEFAULT_PRIORITY),
+            first_frame: pictures,
+        }
+    }
+}
+
+/// The priority of tracks that state none (draft 19, "DEFAULT PUBLISHER PRIORITY").
+const DEFAULT_PRIORITY: u8 = 128;
 
 /// Figures of one viewer's session, written by its shard and read by the control side.
 #[derive(Debug, Default)]
@@ -145,6 +166,7 @@ pub struct Stream {
     viewers: Mutex<BTreeMap<u64, Arc<dyn ViewerProbe>>>,
     state: Mutex<State>,
     writer: watch::Sender<Writer>,
+    supply: supply::Supply,
     /// The registry's news that a name came or went.
     names: watch::Sender<u64>,
 }
@@ -211,6 +233,7 @@ impl Stream {
                 ended: false,
             }),
             writer: watch::Sender::new(Writer(0)),
+            supply: supply::Supply::default(),
             names,
         }
     }

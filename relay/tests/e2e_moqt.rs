@@ -12,9 +12,7 @@ use support::{
 };
 use weir_protocol::moqt::fetch::RangeKind;
 use weir_protocol::moqt::location::LAST_OBJECT;
-use weir_protocol::moqt::message::{
-    FetchKind, PublishNamespace, Subscribe, SubscribeTracks, TrackStatus,
-};
+use weir_protocol::moqt::message::{FetchKind, Subscribe, SubscribeTracks, TrackStatus};
 use weir_protocol::moqt::{
     Filter, GroupOrder, Location, Message, Namespace, Params, PublishDoneCode, RequestErrorCode,
     SessionError, TrackProperties, Version,
@@ -651,18 +649,11 @@ fn requests_that_are_not_served_are_refused_as_not_supported() {
     for version in Version::ALL {
         let mut client = MoqtClient::connect(relay.quic, version);
         let namespace = || Namespace::from_path("live").unwrap();
-        let messages = [
-            Message::from(SubscribeTracks {
-                request_id: client.fresh_id(),
-                prefix: namespace(),
-                params: params(),
-            }),
-            Message::from(PublishNamespace {
-                request_id: client.fresh_id(),
-                namespace: namespace(),
-                params: params(),
-            }),
-        ];
+        let messages = [Message::from(SubscribeTracks {
+            request_id: client.fresh_id(),
+            prefix: namespace(),
+            params: params(),
+        })];
         for message in messages {
             let name = message.name();
             let error = client.ask(message).refused();

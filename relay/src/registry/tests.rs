@@ -97,7 +97,7 @@ fn returning_publisher_continues_the_tracks() {
 #[test]
 fn publisher_takes_over_from_a_dead_connection_that_is_still_open() {
     let registry = registry();
-    let mut dead = publish(&registry, "live/cam").unwrap();
+    let dead = publish(&registry, "live/cam").unwrap();
     let old = video(&dead);
     old.begin_group().unwrap();
     assert!(poll_once(dead.superseded()).is_pending());
@@ -119,7 +119,7 @@ fn publisher_takes_over_from_a_dead_connection_that_is_still_open() {
 #[test]
 fn publisher_of_an_ended_stream_is_told_and_refused() {
     let registry = registry();
-    let mut publisher = publish(&registry, "live/cam").unwrap();
+    let publisher = publish(&registry, "live/cam").unwrap();
     let track = video(&publisher);
     registry.end_all();
     assert!(poll_once(publisher.superseded()).is_ready());

@@ -89,8 +89,11 @@ impl Ring {
         let mut left = kept.subgroups.iter_mut().rev().filter(same);
         let left = left.find(|written| !written.attached && written.subgroup.end.get().is_none());
         if let Some(left) = left {
-            left.attached = true;
-            return Ok(Arc::clone(&left.subgroup));
+            let follows = left.last.is_none_or(|last| first <= last.saturating_add(1));
+            if follows {
+                left.attached = true;
+                return Ok(Arc::clone(&left.subgroup));
+            }
         }
         if kept.subgroups.len() >= self.limits.group_subgroups {
             return Err(PushError::TooManySubgroups(self.limits.group_subgroups));
@@ -166,7 +169,7 @@ impl Ring {
 
     /// Ends what was [left](Self::leave_subgroup) and nobody went on with, as far as it is older
     /// than `group`.
-    pub fn give_up_left(&self, group: u64, code: u64) {
+    pub fn end_left(&self, group: u64, end: SubgroupEnd) {
         let mut state = self.state.write();
         for index in 0..state.groups.len() {
             let kept = &state.groups[index];
@@ -174,8 +177,9 @@ impl Ring {
                 break;
             }
             for written in 0..kept.subgroups.len() {
-                if !state.groups[index].subgroups[written].attached {
-                    state.end_written(index, written, SubgroupEnd::Reset(code));
+                let left = &state.groups[index].subgroups[written];
+                if !left.attached && left.subgroup.end.get().is_none() {
+                    state.end_written(index, written, end);
                 }
             }
             state.settle(index);

@@ -1,103 +1,18 @@
-//! The control streams, ours and the peer's, and the framing of messages on any stream.
+//! The control streams, ours and the peer's.
 
 use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use web_transport_quinn::{ReadError, RecvStream, SendStream, SessionError as Lost};
 use weir_protocol::moqt::message::{Goaway, Setup};
-use weir_protocol::moqt::{
-    DecodeError, Message, SessionError, StreamResetCode, StreamRole, UniStreamType, Version,
-};
+use weir_protocol::moqt::{Message, SessionError, StreamRole, UniStreamType, Version};
 
-use super::quirks::{Quirks, respell};
 use super::{Close, Session};
+use crate::peer::{self, READ_BYTES};
+pub(super) use crate::peer::{MessageError, MessageReader, stream_code};
 
 /// How the relay names itself.
 const IMPLEMENTATION: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
-
-/// Why no message can be read.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum MessageError {
-    /// The peer broke the protocol.
-    #[error(transparent)]
-    Malformed(#[from] DecodeError),
-    /// The stream was reset, or the connection lost.
-    #[error(transparent)]
-    Gone(#[from] ReadError),
-    /// The stream ended inside a message.
-    #[error("the stream ended inside a message")]
-    Truncated,
-}
-
-/// Reads messages from a stream.
-pub(super) struct MessageReader {
-    stream: RecvStream,
-    buffer: BytesMut,
-    version: Version,
-    /// Whether the peer's spelling of SUBSCRIBE may have to be mended.
-    respells: bool,
-}
-
-impl MessageReader {
-    pub(super) fn new(stream: RecvStream, version: Version) -> Self {
-        Self {
-            stream,
-            buffer: BytesMut::new(),
-            version,
-            respells: false,
-        }
-    }
-
-    /// A reader of what a peer with these quirks writes.
-    pub(super) fn with_quirks(self, quirks: Quirks) -> Self {
-        Self {
-            respells: quirks.respells,
-            ..self
-        }
-    }
-
-    /// The next message, or `None` when the peer has finished the stream.
-    ///
-    /// Cancel safe: what was read stays in the buffer, which a message's 16-bit length bounds.
-    pub(super) async fn next(&mut self, role: StreamRole) -> Result<Option<Message>, MessageError> {
-        loop {
-            let decoded = self.decode(role)?;
-            if decoded.is_some() {
-                return Ok(decoded);
-            }
-            match self.stream.read_chunk(READ_BYTES, true).await? {
-                Some(chunk) => self.buffer.extend_from_slice(&chunk.bytes),
-                None if self.buffer.is_empty() => return Ok(None),
-                None => return Err(MessageError::Truncated),
-            }
-        }
-    }
-
-    fn decode(&mut self, role: StreamRole) -> Result<Option<Message>, DecodeError> {
-        let decoded = Message::decode(self.version, role, &mut self.buffer);
-        let mended = match &decoded {
-            Err(_) if self.respells => respell(&self.buffer),
-            _ => None,
-        };
-        let Some((len, mut mended)) = mended else {
-            return decoded;
-        };
-        let mended = Message::decode(self.version, role, &mut mended)?;
-        self.buffer.advance(len);
-        Ok(mended)
-    }
-
-    /// Tells the peer that nothing more will be read.
-    pub(super) fn stop(&mut self) {
-        // Fails only when the stream has ended.
-        let _ = self.stream.stop(stream_code(StreamResetCode::Cancelled));
-    }
-}
-
-/// A stream code as the transports take it.
-pub(super) fn stream_code(code: StreamResetCode) -> u32 {
-    u32::try_from(code.code()).unwrap_or(0)
-}
 
 /// Writes `message`. Fails when the peer has stopped the stream or left.
 pub(super) async fn send(
@@ -106,12 +21,8 @@ pub(super) async fn send(
     role: StreamRole,
     message: impl Into<Message>,
 ) -> Result<(), Close> {
-    let mut bytes = BytesMut::new();
-    let encoded = message.into().encode(version, role, &mut bytes);
-    encoded.map_err(|error| Close::new(SessionError::Internal, error.to_string()))?;
-    // A peer that does not listen ends its request, or the session does.
-    let _ = stream.write_chunk(bytes.freeze()).await;
-    Ok(())
+    let sent = peer::send(stream, version, role, message).await;
+    sent.map_err(|error| Close::new(SessionError::Internal, error.to_string()))
 }
 
 /// Our control stream.
@@ -171,19 +82,15 @@ pub(super) async fn serve_uni(session: Arc<Session>, mut stream: RecvStream) -> 
     };
     match kind {
         UniStreamType::Control => {
-            let mut reader = MessageReader::new(stream, session.version);
-            reader.buffer = head;
+            let reader = MessageReader::with_head(stream, session.version, head);
             serve_control(&session, reader).await
         }
         UniStreamType::Padding => {
             while let Ok(Some(_)) = stream.read_chunk(READ_BYTES, false).await {}
             Ok(())
         }
-        UniStreamType::Subgroup | UniStreamType::Fetch => {
-            // No request of ours asked for it.
-            let _ = stream.stop(stream_code(StreamResetCode::Cancelled));
-            Ok(())
-        }
+        UniStreamType::Subgroup => Ok(session.peer.serve_subgroup(stream, head).await?),
+        UniStreamType::Fetch => Ok(session.peer.serve_fetch(stream, head).await?),
     }
 }
 
@@ -232,9 +139,6 @@ fn check(session: &Session, setup: &Setup) -> Result<(), Close> {
     }
     Ok(())
 }
-
-/// Requests are small; a chunk is what a packet holds.
-const READ_BYTES: usize = 4096;
 
 /// How long after GOAWAY the session is closed, in milliseconds.
 const GOAWAY_TIMEOUT_MS: u64 = 3000;

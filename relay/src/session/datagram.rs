@@ -77,6 +77,8 @@ pub(super) async fn serve(session: Arc<Session>) -> Result<(), Close> {
         let sink = session.published.0.lock().get(&object.alias).cloned();
         match sink {
             Some(sink) => sink.on_object(object, clock::now_us()),
+            // A track of a stream, and not of the hop.
+            None if session.peer.on_datagram(&object, clock::now_us()) => {}
             None => {
                 let counters = &session.context.shared.counters;
                 counters.datagrams_unknown.fetch_add(1, Ordering::Relaxed);

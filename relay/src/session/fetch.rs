@@ -18,7 +18,7 @@ use weir_protocol::moqt::{
 };
 
 use super::control::{MessageError, stream_code};
-use super::request::{Request, find, properties};
+use super::request::{Request, obtain, properties};
 use super::subscribe::{DEFAULT_PRIORITY, Granted, Joinable};
 use super::{Close, Session};
 use crate::clock;
@@ -119,7 +119,7 @@ async fn attend(
 async fn plan(session: &Session, message: &Fetch) -> Result<Plan, RequestError> {
     match &message.kind {
         FetchKind::Standalone { track, start, end } => {
-            let (stream, track) = find(session, track)?;
+            let (stream, track) = obtain(session, track, &message.params).await?;
             let largest = track.ring.largest();
             let largest = largest.ok_or_else(|| range("nothing has been published"))?;
             let end = inclusive_end(*end);
@@ -138,7 +138,7 @@ async fn plan(session: &Session, message: &Fetch) -> Result<Plan, RequestError> 
             })
         }
         FetchKind::Filtered { track } => {
-            let (stream, track) = find(session, track)?;
+            let (stream, track) = obtain(session, track, &message.params).await?;
             if !message.params.range_filters.is_empty() {
                 let reason = "this relay does not filter by ranges (MAX_FILTER_RANGES is 0)";
                 return Err(RequestError::new(RequestErrorCode::InvalidFilter, reason));

@@ -11,7 +11,9 @@ use weir_protocol::moqt::{
 };
 
 use super::control::{MessageError, MessageReader, send, stream_code};
-use super::{Close, Session, fetch, hop, namespaces, report, subscribe};
+use super::{
+    Close, Session, fetch, hop, namespaces, offer, publish, quirks, report, subscribe,
+};
 use crate::hang;
 use crate::stream::{Stream, Track};
 
@@ -62,7 +64,8 @@ pub(super) async fn serve(
     // Requests may arrive before SETUP, and wait for it; the session has a limit on that.
     session.setup.wait().await;
     let reader = MessageReader::new(recv, session.version);
-    let mut reader = reader.with_quirks(session.quirks());
+    let mends = session.quirks().respells;
+    let mut reader = reader.mended_by(mends.then_some(quirks::respell));
     let limit = session.config().setup_timeout;
     let first = match timeout(limit, reader.next(StreamRole::Opening)).await {
         Ok(Ok(Some(message))) => message,
@@ -111,6 +114,8 @@ async fn dispatch(request: Request, first: Message) -> Result<(), Close> {
             report::serve(request, message).await
         }
         Message::TrackStatus(message) => track_status(request, message).await,
+        Message::Publish(message) => publish::serve(request, message).await,
+        Message::PublishNamespace(message) => offer::serve(request, message).await,
         Message::SubscribeNamespace(message) => namespaces::serve(request, message).await,
         other => {
             let reason = format!("{} is not supported by this relay", other.name());
@@ -121,7 +126,8 @@ async fn dispatch(request: Request, first: Message) -> Result<(), Close> {
 }
 
 async fn track_status(mut request: Request, message: TrackStatus) -> Result<(), Close> {
-    let (_, track) = match find(&request.session, &message.track) {
+    let found = obtain(&request.session, &message.track, &message.params).await;
+    let (_, track) = match found {
         Ok(found) => found,
         Err(refusal) => return request.refuse(refusal).await,
     };
@@ -137,8 +143,27 @@ async fn track_status(mut request: Request, message: TrackStatus) -> Result<(), 
     Ok(())
 }
 
-/// The track of that name, or why there is none.
-pub(super) fn find(
+/// The track of that name, from whoever announced it if need be, or why there is none.
+pub(super) async fn obtain(
+    session: &Session,
+    name: &FullTrackName,
+    _params: &Params,
+) -> Result<(Arc<Stream>, Arc<Track>), RequestError> {
+    let here = find(session, name);
+    if here.as_ref().is_ok_and(|(_, track)| !track.ring.is_ended()) {
+        return here;
+    }
+    let stream = session.context.shared.registry.stream(name.namespace());
+    if let Some(stream) = stream
+        && let Some(answer) = stream.demand(name.track(), &[]).await
+    {
+        return answer.map(|track| (stream, track));
+    }
+    here
+}
+
+/// The track of that name, if it is there.
+fn find(
     session: &Session,
     name: &FullTrackName,
 ) -> Result<(Arc<Stream>, Arc<Track>), RequestError> {

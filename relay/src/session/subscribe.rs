@@ -15,7 +15,7 @@ use weir_protocol::moqt::{
 use super::control::MessageError;
 use super::fetch::Plan;
 use super::fill::{Filled, Fills};
-use super::request::{Request, find, properties};
+use super::request::{Request, obtain, properties};
 use super::viewer::Watching;
 use super::{Close, Session};
 use crate::clock;
@@ -107,7 +107,7 @@ pub(super) async fn serve(mut request: Request, message: Subscribe) -> Result<()
     let session = Arc::clone(&request.session);
     let params = &message.params;
     let registered = Registered::pending(&session, message.request_id);
-    let found = rendezvous(&session, &message.track, params.rendezvous_timeout_ms).await;
+    let found = rendezvous(&session, &message.track, params).await;
     let (stream, track) = match found.and_then(|found| allowed(&session, &message, found)) {
         Ok(found) => found,
         Err(refusal) => return request.refuse(refusal).await,
@@ -298,7 +298,12 @@ impl Subscribed {
 
     async fn end(mut self, done: Done) -> Result<(), Close> {
         let (code, reason) = match done.end {
-            End::Track => (PublishDoneCode::TrackEnded, "the track ended"),
+            End::Track => match self.track.fate.get() {
+                Some(PublishDoneCode::TrackEnded) | None => {
+                    (PublishDoneCode::TrackEnded, "the track ended")
+                }
+                Some(fate) => (*fate, "the publisher's track cannot be carried further"),
+            },
             End::Range => (PublishDoneCode::SubscriptionEnded, "the range was sent"),
         };
         let filled = tokio::select! {
@@ -320,15 +325,16 @@ impl Subscribed {
 async fn rendezvous(
     session: &Session,
     name: &FullTrackName,
-    wait_ms: Option<u64>,
+    params: &Params,
 ) -> Result<(Arc<Stream>, Arc<Track>), RequestError> {
-    let first = find(session, name);
+    let wait_ms = params.rendezvous_timeout_ms;
+    let first = obtain(session, name, params).await;
     let wait = Duration::from_millis(wait_ms.unwrap_or(0));
     if first.is_ok() || wait.is_zero() {
         return first;
     }
     let wait = wait.min(session.config().rendezvous_limit);
-    match timeout(wait, appearance(session, name)).await {
+    match timeout(wait, appearance(session, name, params)).await {
         Ok(Some(found)) => Ok(found),
         Ok(None) | Err(_) => {
             let reason = format!("nobody published {} within {wait:?}", name.namespace());
@@ -339,7 +345,11 @@ async fn rendezvous(
 
 /// Waits for the track: for its stream first, which has its tracks only when its publisher has
 /// said what they are.
-async fn appearance(session: &Session, name: &FullTrackName) -> Option<(Arc<Stream>, Arc<Track>)> {
+async fn appearance(
+    session: &Session,
+    name: &FullTrackName,
+    params: &Params,
+) -> Option<(Arc<Stream>, Arc<Track>)> {
     let registry = &session.context.shared.registry;
     let mut names = registry.changes();
     loop {
@@ -347,7 +357,7 @@ async fn appearance(session: &Session, name: &FullTrackName) -> Option<(Arc<Stre
         // Followed before they are looked at, so that none is missed.
         let stream = registry.stream(name.namespace());
         let mut tracks = stream.as_ref().map(|stream| stream.track_changes());
-        if let Ok(found) = find(session, name) {
+        if let Ok(found) = obtain(session, name, params).await {
             return Some(found);
         }
         let added = async {

@@ -144,7 +144,7 @@ impl ViewerProbe for Viewing {
 }
 
 /// A peer's name for itself, fit for a terminal and a page.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     let printable = name.chars().filter(|c| !c.is_control());
     printable.take(NAME_CHARS).collect()
 }

@@ -1,14 +1,14 @@
 //! The writing side of a stream: who publishes, and onto which tracks.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use tokio::sync::watch;
 use weir_protocol::catalog;
+use weir_protocol::moqt::{Location, PublishDoneCode};
 
 use super::{Stream, Timeline, Track, TrackOptions, next_alias};
 use crate::clock;
-use crate::ring::{Object, PushError, Ring, Writer};
+use crate::ring::{Object, PushError, Ring, Subgroup, SubgroupEnd, SubgroupOptions, Writer};
 use crate::stats::events::{Event, EventKind};
 use crate::stats::snapshot::{PublisherSnapshot, TrackSnapshot};
 
@@ -17,7 +17,6 @@ use crate::stats::snapshot::{PublisherSnapshot, TrackSnapshot};
 pub struct Publisher {
     stream: Arc<Stream>,
     writer: Writer,
-    changes: watch::Receiver<Writer>,
 }
 
 impl Publisher {
@@ -53,12 +52,9 @@ impl Publisher {
         for track in stream.tracks.read().values() {
             track.ring.take_over(writer);
         }
-        let mut changes = stream.writer.subscribe();
-        changes.mark_unchanged();
         Some(Self {
             stream: Arc::clone(stream),
             writer,
-            changes,
         })
     }
 
@@ -69,23 +65,92 @@ impl Publisher {
 
     /// The track of that name, made if the stream has none; `options` apply to a new one.
     pub fn track(&self, name: &'static str, options: TrackOptions) -> TrackWriter {
-        let mut tracks = self.stream.tracks.write();
         let name = Bytes::from_static(name.as_bytes());
-        let track = tracks.entry(name.clone()).or_insert_with(|| {
-            Arc::new(Track {
-                replayed: catalog::is_track_name(&name),
-                name,
-                alias: next_alias(),
-                ring: Arc::new(Ring::new(self.stream.config.ring)),
-                properties: options.properties,
-                priority: options.priority,
-                first_frame: options.first_frame,
-            })
-        });
+        let mut tracks = self.stream.tracks.write();
+        let track = tracks
+            .entry(name.clone())
+            .or_insert_with(|| self.new_track(name, options));
         track.ring.take_over(self.writer);
         let track = Arc::clone(track);
         drop(tracks);
         self.stream.added.send_replace(());
+        self.writer_of(track)
+    }
+
+    /// The same for a publisher whose group ids are its own, of which `largest` was published.
+    ///
+    /// A track that it cannot go on with, because its ids began anew or the track has ended, is
+    /// ended, and another one takes its name: no id may stand for two objects. With `resumed` the
+    /// track is this publisher's own already, from another source, which may be a little behind.
+    pub fn open_track(
+        &self,
+        name: Bytes,
+        options: TrackOptions,
+        largest: Option<Location>,
+        resumed: bool,
+    ) -> TrackWriter {
+        let mut tracks = self.stream.tracks.write();
+        let known = tracks.get(&name).filter(|known| {
+            let have = known.ring.largest().map(|have| have.group);
+            let largest = largest.map(|largest| largest.group);
+            let behind = have.unwrap_or_default()
+                - largest.unwrap_or_default().min(have.unwrap_or_default());
+            let follows = largest >= have || resumed && behind <= CATCH_UP_GROUPS;
+            !known.ring.is_ended() && follows
+        });
+        let track = match known.cloned() {
+            Some(known) => known,
+            None => {
+                let track = self.new_track(name.clone(), options);
+                let replaced = tracks.insert(name, Arc::clone(&track));
+                if let Some(replaced) = replaced {
+                    replaced.ring.end();
+                }
+                track
+            }
+        };
+        drop(tracks);
+        track.ring.take_over(self.writer);
+        self.stream.added.send_replace(());
+        self.writer_of(track)
+    }
+
+    /// Takes a track out, unless somebody has begun to read it.
+    pub fn remove_track(&self, track: &Arc<Track>) -> bool {
+        let mut tracks = self.stream.tracks.write();
+        let is = tracks
+            .get(&track.name)
+            .is_some_and(|known| Arc::ptr_eq(known, track));
+        if track.ring.has_readers() && !track.ring.is_ended() {
+            return false;
+        }
+        if is {
+            tracks.remove(&track.name);
+        }
+        drop(tracks);
+        track.ring.end();
+        true
+    }
+
+    /// How many tracks the stream has.
+    pub fn track_count(&self) -> usize {
+        self.stream.tracks.read().len()
+    }
+
+    fn new_track(&self, name: Bytes, options: TrackOptions) -> Arc<Track> {
+        Arc::new(Track {
+            replayed: catalog::is_track_name(&name),
+            name,
+            alias: next_alias(),
+            ring: Arc::new(Ring::new(self.stream.config.ring)),
+            properties: options.properties,
+            priority: options.priority,
+            first_frame: options.first_frame,
+            fate: OnceLock::new(),
+        })
+    }
+
+    fn writer_of(&self, track: Arc<Track>) -> TrackWriter {
         TrackWriter {
             track,
             writer: self.writer,
@@ -123,10 +188,11 @@ impl Publisher {
     }
 
     /// Waits until another publisher takes over or the stream is ended.
-    pub async fn superseded(&mut self) {
+    pub async fn superseded(&self) {
         let writer = self.writer;
+        let mut changes = self.stream.writer.subscribe();
         // An error would mean that the stream is gone, which is the same news.
-        let _ = self.changes.wait_for(|current| *current > writer).await;
+        let _ = changes.wait_for(|current| *current > writer).await;
     }
 }
 
@@ -166,8 +232,57 @@ impl TrackWriter {
         self.track.ring.push(self.writer, object)
     }
 
+    /// The track.
+    pub fn track(&self) -> &Arc<Track> {
+        &self.track
+    }
+
+    /// See [`Ring::open_subgroup`].
+    pub fn open_subgroup(
+        &self,
+        group: u64,
+        options: SubgroupOptions,
+        first: u64,
+    ) -> Result<Arc<Subgroup>, PushError> {
+        let ring = &self.track.ring;
+        ring.open_subgroup(self.writer, group, options, first)
+    }
+
+    /// See [`Ring::push_to`].
+    pub fn push_to(
+        &self,
+        group: u64,
+        subgroup: &Arc<Subgroup>,
+        object: Object,
+    ) -> Result<(), PushError> {
+        self.track
+            .ring
+            .push_to(self.writer, group, subgroup, object)
+    }
+
+    /// See [`Ring::end_subgroup`].
+    pub fn end_subgroup(&self, group: u64, subgroup: &Arc<Subgroup>, end: SubgroupEnd) {
+        self.track.ring.end_subgroup(group, subgroup, end);
+    }
+
+    /// See [`Ring::leave_subgroup`].
+    pub fn leave_subgroup(&self, group: u64, subgroup: &Arc<Subgroup>) {
+        self.track.ring.leave_subgroup(group, subgroup);
+    }
+
+    /// Ends the track for this reason.
+    pub fn end(&self, fate: PublishDoneCode) {
+        // The first reason is the one that viewers are told.
+        let _ = self.track.fate.set(fate);
+        self.track.ring.end();
+    }
+
     /// Completes the newest group.
     pub fn complete_group(&self) -> Result<(), PushError> {
         self.track.ring.complete_group(self.writer)
     }
 }
+
+/// Groups that a source may be behind another one of the same track: it is as live as the other,
+/// but for the network. Of a source that counts in another way this is not to be expected.
+const CATCH_UP_GROUPS: u64 = 16;

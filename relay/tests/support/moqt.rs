@@ -468,3 +468,104 @@ async fn open(relay: SocketAddr, version: Version, habits: Habits) -> Result<Ope
     written.map_err(|error| error.to_string())?;
     Ok((local, connection, control))
 }
+
+/// A request that the relay made, as its publisher sees it.
+pub(crate) struct Incoming {
+    /// Its first message.
+    pub(crate) message: Message,
+    kind: RequestKind,
+    version: Version,
+    send: quinn::SendStream,
+    /// Held open: the relay's half of the request.
+    pub(crate) recv: quinn::RecvStream,
+    runtime: tokio::runtime::Handle,
+}
+
+impl MoqtClient {
+    /// Waits for a request of the relay's.
+    #[track_caller]
+    pub(crate) fn next_request(&self) -> Incoming {
+        let accepted = async {
+            let (send, mut recv) = self.connection.accept_bi().await.unwrap();
+            let mut buffer = BytesMut::new();
+            loop {
+                let role = StreamRole::Opening;
+                if let Some(message) = Message::decode(self.version, role, &mut buffer).unwrap() {
+                    return (message, send, recv);
+                }
+                let chunk = recv.read_chunk(usize::MAX, true).await.unwrap().unwrap();
+                buffer.extend_from_slice(&chunk.bytes);
+            }
+        };
+        let accepted = self
+            .runtime
+            .block_on(async { timeout(ANSWER, accepted).await });
+        let (message, send, recv) = accepted.unwrap_or_else(|_| panic!("no request came"));
+        Incoming {
+            kind: message.request_kind().unwrap(),
+            message,
+            version: self.version,
+            send,
+            recv,
+            runtime: self.runtime.handle().clone(),
+        }
+    }
+
+    /// Whether the relay makes a request within this time.
+    pub(crate) fn is_asked_within(&self, time: Duration) -> bool {
+        let accepted = async { timeout(time, self.connection.accept_bi()).await };
+        self.runtime.block_on(accepted).is_ok()
+    }
+
+    /// Writes to a stream that it opened.
+    #[track_caller]
+    pub(crate) fn write(&self, stream: &mut quinn::SendStream, bytes: &[u8]) {
+        self.runtime.block_on(stream.write_all(bytes)).unwrap();
+    }
+
+    /// Waits for a datagram.
+    #[track_caller]
+    pub(crate) fn next_datagram(&self) -> Bytes {
+        let read = async { timeout(ANSWER, self.connection.read_datagram()).await };
+        self.runtime.block_on(read).unwrap().unwrap()
+    }
+}
+
+impl Incoming {
+    /// Answers, or says something after the answer.
+    #[track_caller]
+    pub(crate) fn say(&mut self, first: bool, message: impl Into<Message>) {
+        let role = match first {
+            true => StreamRole::Answer(self.kind),
+            false => StreamRole::Responder(self.kind),
+        };
+        let mut bytes = BytesMut::new();
+        message
+            .into()
+            .encode(self.version, role, &mut bytes)
+            .unwrap();
+        self.runtime.block_on(self.send.write_all(&bytes)).unwrap();
+    }
+
+    /// Waits until the relay gives the request up.
+    #[track_caller]
+    pub(crate) fn wait_cancelled(&self, limit: Duration) {
+        let stopped = async { timeout(limit, self.send.stopped()).await };
+        let stopped = self.runtime.block_on(stopped);
+        assert!(stopped.is_ok(), "the relay did not give it up in {limit:?}");
+    }
+}
+
+impl Asked {
+    /// Says something after the request, and does not wait for an answer.
+    #[track_caller]
+    pub(crate) fn say(&mut self, message: impl Into<Message>) {
+        let mut bytes = BytesMut::new();
+        let role = StreamRole::Requester(self.kind);
+        message
+            .into()
+            .encode(self.version, role, &mut bytes)
+            .unwrap();
+        self.runtime.block_on(self.send.write_all(&bytes)).unwrap();
+    }
+}

@@ -34,7 +34,7 @@ pub(crate) use browser::{Browser, ELSEWHERE};
 pub(crate) use drawn::{DRAWN_FPS, Drawing, Drawn};
 pub(crate) use flv::{FlvTag, Kind};
 pub(crate) use media::{Frame, Media, Track};
-pub(crate) use moqt::{ANSWER, Asked, Habits, MoqtClient, track_of};
+pub(crate) use moqt::{ANSWER, Asked, Habits, Incoming, MoqtClient, track_of};
 pub(crate) use obs::Obs;
 pub(crate) use player::Player;
 pub(crate) use process::{Process, Scratch, now, sleep, unix_ms, wait_for};

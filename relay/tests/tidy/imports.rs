@@ -12,8 +12,8 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
     // Assembly knows every room but the command line above it.
     (
         "relay",
-        "auth clock config endpoint http ingest net play registry ring sender session shard stats \
-         stream subscription",
+        "auth clock config endpoint http ingest net peer play registry ring sender session shard \
+         stats stream subscription upstream",
     ),
     // It gathers each room's own `Config`.
     (
@@ -33,9 +33,10 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
     ("endpoint", "auth clock net registry sender session stats"),
     (
         "session",
-        "auth clock endpoint hang registry ring sender shard stats stream subscription",
+        "auth clock endpoint hang peer registry ring sender shard stats stream subscription",
     ),
     ("hang", "ring stream"),
+    ("peer", "clock ring stats stream"),
     ("sender", "clock ring stats stream subscription"),
     ("http", "clock registry stats stream"),
     ("registry", "ring stats stream"),
@@ -64,11 +65,14 @@ const PROTOCOL_STRANGERS: &[(&str, &str)] = &[
 /// Foreign crates that belong to few: `(crate, where its name may stand)`. A place is a room of
 /// the relay (`http`), one file of it (`cli/pull`), or another package (`loadtest/`).
 const HOMES: &[(&str, &str)] = &[
-    ("quinn", "endpoint shard session sender cli/pull loadtest/"),
+    (
+        "quinn",
+        "endpoint shard session sender upstream cli/pull loadtest/",
+    ),
     ("quinn_proto", "endpoint loadtest/"),
     (
         "web_transport_quinn",
-        "endpoint session sender cli/pull loadtest/",
+        "endpoint peer session sender upstream cli/pull loadtest/",
     ),
     ("web_transport_proto", "endpoint session cli/pull"),
     ("socket2", "net loadtest/"),

@@ -1,0 +1,363 @@
+//! Publishers over MoQT: what they say is what viewers get, and what they do wrong is theirs.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
+
+#[path = "support/support.rs"]
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use support::{
+    Asked, GroupStream, MoqtClient, Publisher, StreamEnd, Weir, push, recipes, track_of, wait_for,
+};
+use weir_protocol::moqt::datagram::ObjectDatagram;
+use weir_protocol::moqt::message::{
+    Publish, PublishDone, PublishNamespace, RequestOk, SubscribeOk,
+};
+use weir_protocol::moqt::object::ObjectStatus;
+use weir_protocol::moqt::subgroup::{SubgroupHeader, SubgroupId, put_object_header};
+use weir_protocol::moqt::{
+    Message, Namespace, Params, Properties, PublishDoneCode, RequestErrorCode, Version,
+};
+
+const LIMIT: Duration = Duration::from_secs(40);
+
+/// A property that no draft has.
+const STRANGE: &[u8] = &[0xbf, 0xfe, 5];
+
+fn publish(client: &mut MoqtClient, track: &str, alias: u64) -> Asked {
+    let request_id = client.fresh_id();
+    client.ask(Publish {
+        request_id,
+        track: track_of("live/cam", track),
+        alias,
+        params: Params::default(),
+        properties: Properties::new(Bytes::from_static(&[0x0e, 40])).unwrap(),
+    })
+}
+
+/// A track that the relay has taken.
+#[track_caller]
+fn published(client: &mut MoqtClient, track: &str, alias: u64) -> Asked {
+    let mut asked = publish(client, track, alias);
+    let answer = asked.next();
+    assert!(matches!(answer, Some(Message::RequestOk(_))), "{answer:?}");
+    asked
+}
+
+fn header(alias: u64, group: u64) -> SubgroupHeader {
+    SubgroupHeader {
+        alias,
+        group,
+        properties: true,
+        end_of_group: true,
+        first_object: true,
+        ..SubgroupHeader::default()
+    }
+}
+
+fn head(header: SubgroupHeader) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    header.encode(&mut bytes);
+    bytes
+}
+
+fn object(delta: u64, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_object_header(&mut bytes, delta, Some(STRANGE), payload.len() as u64, None);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+#[track_caller]
+fn watch(client: &mut MoqtClient, track: &str) -> (Asked, SubscribeOk) {
+    let mut asked = client.subscribe(track, Params::default());
+    let ok = asked.subscribed();
+    (asked, ok)
+}
+
+fn payloads(group: &GroupStream) -> Vec<(u64, Vec<u8>)> {
+    let objects = group.objects.iter();
+    objects
+        .map(|object| (object.location.object, object.payload.to_vec()))
+        .collect()
+}
+
+#[test]
+fn what_is_published_passes_through_unchanged() {
+    for version in [Version::Draft18, Version::Draft19] {
+        let relay = Weir::start();
+        let mut source = MoqtClient::connect(relay.quic, version);
+        let mut asked = published(&mut source, "video", 9);
+        let mut viewer = MoqtClient::connect(relay.quic, version);
+        let (mut subscription, ok) = watch(&mut viewer, "video");
+        assert_eq!(ok.properties.as_bytes()[..], [0x0e, 40]);
+        let base = SubgroupHeader {
+            end_of_group: false,
+            ..header(9, 70)
+        };
+        let layer = SubgroupHeader {
+            subgroup: SubgroupId::Explicit(3),
+            priority: Some(200),
+            ..header(9, 70)
+        };
+        let mut first = source.open_data(&head(base));
+        let mut second = source.open_data(&head(layer));
+        source.write(&mut first, &object(0, b"base 0"));
+        source.write(&mut second, &object(1, b"layer 1"));
+        // Ids that nobody used, a payload of many packets, and an empty one.
+        let large = vec![7; 300_000];
+        source.write(&mut first, &object(4, &large));
+        source.write(&mut first, &object(0, b""));
+        let mut end = Vec::new();
+        put_object_header(&mut end, 0, Some(&[]), 0, Some(ObjectStatus::EndOfGroup));
+        source.write(&mut first, &end);
+        first.finish().unwrap();
+        second.reset(0x9u32.into()).unwrap();
+        let ended = |groups: &[GroupStream]| {
+            groups.len() == 2 && groups.iter().all(|group| group.end.is_some())
+        };
+        let mut groups = viewer.wait_groups("both subgroups", ok.alias, ended);
+        groups.sort_by_key(|group| group.header.priority);
+        let (base_got, layer_got) = (&groups[0], &groups[1]);
+        let expected = SubgroupHeader {
+            alias: ok.alias,
+            ..base
+        };
+        assert_eq!(base_got.header, expected);
+        let got = payloads(base_got);
+        let ids: Vec<u64> = got.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, [0, 5, 6, 7]);
+        assert_eq!(got[1].1, large);
+        assert!(
+            base_got.objects[..3]
+                .iter()
+                .all(|o| o.properties == STRANGE)
+        );
+        assert_eq!(base_got.end, Some(StreamEnd::Fin));
+        let expected = SubgroupHeader {
+            alias: ok.alias,
+            ..layer
+        };
+        assert_eq!(layer_got.header, expected);
+        assert_eq!(payloads(layer_got), [(1, b"layer 1".to_vec())]);
+        assert_eq!(layer_got.end, Some(StreamEnd::Reset(9)));
+        asked.say(PublishDone {
+            code: PublishDoneCode::TrackEnded,
+            stream_count: Some(2),
+            reason: String::new(),
+        });
+        let done = subscription.next();
+        let Some(Message::PublishDone(done)) = done else {
+            panic!("no PUBLISH_DONE: {done:?}");
+        };
+        assert_eq!(done.code, PublishDoneCode::TrackEnded);
+    }
+}
+
+#[test]
+fn data_that_overtakes_its_request_waits_for_it() {
+    let relay = Weir::start();
+    let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
+    let mut early = source.open_data(&head(header(5, 0)));
+    source.write(&mut early, &object(0, b"early"));
+    let _asked = published(&mut source, "video", 5);
+    let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
+    let (_held, ok) = watch(&mut viewer, "video");
+    source.write(&mut early, &object(0, b"next"));
+    let came = |groups: &[GroupStream]| {
+        let objects = groups.iter().flat_map(|group| &group.objects);
+        objects
+            .last()
+            .is_some_and(|last| last.payload == b"next"[..])
+    };
+    viewer.wait_groups("the next object", ok.alias, came);
+    assert!(source.is_open() && viewer.is_open());
+}
+
+#[test]
+fn announced_track_is_subscribed_once_and_given_up_after_its_last_viewer() {
+    let relay = Weir::start();
+    let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
+    let request_id = source.fresh_id();
+    let mut announced = source.ask(PublishNamespace {
+        request_id,
+        namespace: Namespace::from_path("live/cam").unwrap(),
+        params: Params::default(),
+    });
+    assert!(matches!(announced.next(), Some(Message::RequestOk(_))));
+    let mut viewers: Vec<_> = (0..3)
+        .map(|_| MoqtClient::connect(relay.quic, Version::Draft19))
+        .collect();
+    let mut asked: Vec<Asked> = viewers
+        .iter_mut()
+        .map(|viewer| viewer.subscribe("video", Params::default()))
+        .collect();
+    let mut request = source.next_request();
+    let Message::Subscribe(subscribe) = &request.message else {
+        panic!("not SUBSCRIBE: {:?}", request.message);
+    };
+    assert_eq!(subscribe.track, track_of("live/cam", "video"));
+    request.say(
+        true,
+        SubscribeOk {
+            alias: 77,
+            params: Params::default(),
+            properties: Properties::default(),
+        },
+    );
+    let aliases: Vec<u64> = asked.iter_mut().map(|one| one.subscribed().alias).collect();
+    let mut group = source.open_data(&head(header(77, 4)));
+    source.write(&mut group, &object(0, b"for all"));
+    for (viewer, alias) in viewers.iter().zip(aliases) {
+        let came = |groups: &[GroupStream]| {
+            groups
+                .first()
+                .is_some_and(|group| !group.objects.is_empty())
+        };
+        let groups = viewer.wait_groups("the object", alias, came);
+        assert_eq!(payloads(&groups[0]), [(0, b"for all".to_vec())]);
+    }
+    assert!(
+        !source.is_asked_within(Duration::from_millis(500)),
+        "asked twice"
+    );
+    drop(asked);
+    viewers.iter().for_each(MoqtClient::leave);
+    request.wait_cancelled(LIMIT);
+}
+
+#[test]
+fn refusal_of_the_publisher_is_the_viewers_refusal() {
+    let relay = Weir::start();
+    let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
+    let request_id = source.fresh_id();
+    let mut announced = source.ask(PublishNamespace {
+        request_id,
+        namespace: Namespace::from_path("live/cam").unwrap(),
+        params: Params::default(),
+    });
+    assert!(matches!(announced.next(), Some(Message::RequestOk(_))));
+    let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
+    let mut asked = viewer.subscribe("nothing", Params::default());
+    let mut request = source.next_request();
+    let refusal = weir_protocol::moqt::message::RequestError::new(
+        RequestErrorCode::DoesNotExist,
+        "there is no such track",
+    );
+    request.say(true, refusal);
+    let refused = asked.refused();
+    assert_eq!(refused.code, RequestErrorCode::DoesNotExist);
+    assert_eq!(refused.reason, "there is no such track");
+}
+
+#[test]
+fn name_has_one_owner_and_the_other_is_told_who() {
+    let relay = Weir::start();
+    let (_source, pushing) = push(&recipes::PLAIN, &relay.rtmp_url("live/cam"));
+    relay.wait_live("live/cam", &["video", "audio"]);
+    let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
+    let refused = publish(&mut source, "video", 1).refused();
+    assert_eq!(refused.code, RequestErrorCode::Uninterested);
+    assert!(refused.reason.contains("over rtmp"), "{}", refused.reason);
+    drop(pushing);
+    wait_for("the relay to notice", LIMIT, || {
+        let stream = relay.stream("live/cam").ok_or("the stream is gone")?;
+        match stream["state"] == "lingering" {
+            true => Ok(()),
+            false => Err(stream.to_string()),
+        }
+    });
+    let _owner = published(&mut source, "video", 2);
+    let mut encoder = Publisher::connect(relay.rtmp, "live", "cam");
+    encoder.wait_said("over moqt");
+    let stream = relay.stream("live/cam").unwrap();
+    assert_eq!(stream["publisher"]["protocol"], "moqt");
+}
+
+#[test]
+fn malformed_track_is_ended_for_its_viewers_and_its_publisher() {
+    let relay = Weir::start();
+    let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
+    let _asked = published(&mut source, "video", 1);
+    let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
+    let (mut subscription, _) = watch(&mut viewer, "video");
+    let mut group = source.open_data(&head(header(1, 0)));
+    source.write(&mut group, &object(0, b"one"));
+    let mut again = source.open_data(&head(header(1, 0)));
+    source.write(&mut again, &object(0, b"another"));
+    let done = subscription.next();
+    let Some(Message::PublishDone(done)) = done else {
+        panic!("no PUBLISH_DONE: {done:?}");
+    };
+    assert_eq!(done.code, PublishDoneCode::MalformedTrack);
+    source.wait_stopped(&again);
+    assert!(source.is_open() && viewer.is_open());
+}
+
+#[test]
+fn datagrams_go_out_as_datagrams() {
+    let relay = Weir::start();
+    let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
+    let _asked = published(&mut source, "audio", 6);
+    let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
+    let (_held, ok) = watch(&mut viewer, "audio");
+    for group in 0..3 {
+        let sent = ObjectDatagram {
+            alias: 6,
+            group,
+            object: 2,
+            priority: Some(9),
+            properties: Bytes::from_static(STRANGE),
+            payload: Bytes::from_static(b"a packet"),
+            ..ObjectDatagram::default()
+        };
+        let mut bytes = Vec::new();
+        sent.encode(&mut bytes);
+        source.send_datagram(bytes.into());
+        let got = ObjectDatagram::decode(&viewer.next_datagram()).unwrap();
+        let expected = ObjectDatagram {
+            alias: ok.alias,
+            ..sent
+        };
+        assert_eq!(got, Some(expected));
+    }
+}
+
+#[test]
+fn publisher_that_vanishes_cuts_its_object_short_and_may_return() {
+    let relay = Weir::start();
+    let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
+    let _asked = published(&mut source, "video", 1);
+    let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
+    let (_held, ok) = watch(&mut viewer, "video");
+    let mut group = source.open_data(&head(header(1, 10)));
+    source.write(&mut group, &object(0, b"whole"));
+    source.write(&mut group, &object(0, b"half of it")[..8]);
+    let came = |groups: &[GroupStream]| groups.iter().any(|group| !group.objects.is_empty());
+    viewer.wait_groups("the whole object", ok.alias, came);
+    source.leave();
+    let cut = |groups: &[GroupStream]| matches!(groups[0].end, Some(StreamEnd::Reset(_)));
+    let groups = viewer.wait_groups("the end of its group", ok.alias, cut);
+    assert_eq!(payloads(&groups[0]), [(0, b"whole".to_vec())]);
+    let mut returned = MoqtClient::connect(relay.quic, Version::Draft19);
+    let request_id = returned.fresh_id();
+    let mut asked = returned.ask(Publish {
+        request_id,
+        track: track_of("live/cam", "video"),
+        alias: 3,
+        params: Params {
+            largest: Some(weir_protocol::moqt::Location::new(10, 4)),
+            ..Params::default()
+        },
+        properties: Properties::default(),
+    });
+    assert!(matches!(
+        asked.next(),
+        Some(Message::RequestOk(RequestOk { .. }))
+    ));
+    let mut group = returned.open_data(&head(header(3, 11)));
+    returned.write(&mut group, &object(0, b"again"));
+    let came = |groups: &[GroupStream]| groups.iter().any(|group| group.header.group == 11);
+    viewer.wait_groups("the next group", ok.alias, came);
+}
