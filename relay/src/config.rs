@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::{endpoint, ingest, play, registry, session};
+use crate::client::Address;
+use crate::{endpoint, ingest, play, registry, session, upstream};
 
 /// What `weir serve` can be told on its command line or by its environment.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -37,6 +38,13 @@ pub struct Options {
     /// Private key of the certificate (PEM)
     #[arg(long, value_name = "FILE", env = "WEIR_TLS_KEY", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Relay whose streams are served here too, the preferred one first (repeatable):
+    /// moqt://HOST:PORT, with ?cert-sha256=HEX or ?insecure for a self-made certificate
+    #[arg(long, value_name = "URL", env = "WEIR_UPSTREAM", value_delimiter = ',')]
+    pub upstream: Vec<String>,
+    /// Address that viewers and edges are sent to when this relay stops
+    #[arg(long, value_name = "URL", env = "WEIR_DRAIN_TO")]
+    pub drain_to: Option<String>,
 }
 
 /// The configuration file as it is written. `relay/weir.example.toml` has every key.
@@ -50,6 +58,7 @@ pub struct File {
     stream: StreamSection,
     viewer: ViewerSection,
     player: PlayerSection,
+    edge: EdgeSection,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -100,6 +109,15 @@ struct PlayerSection {
     reports: Option<bool>,
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct EdgeSection {
+    upstream: Vec<String>,
+    linger_ms: Option<u64>,
+    idle_timeout_ms: Option<u64>,
+    drain_to: Option<String>,
+}
+
 /// What the relay runs with.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -127,6 +145,8 @@ pub struct Config {
     pub ingest: ingest::Config,
     /// The limits of players over RTMP.
     pub play: play::Config,
+    /// The relays that this one is an edge of.
+    pub upstream: upstream::Config,
 }
 
 /// An address to listen on.
@@ -216,12 +236,14 @@ impl Config {
             session: session::Config::default(),
             ingest: ingest::Config::default(),
             play: play::Config::default(),
+            upstream: upstream::Config::default(),
         };
         config.apply_publisher(&file.publisher)?;
         config.apply_stream(&file.stream)?;
         config.apply_viewer(&file.viewer)?;
         let session = &mut config.session;
         session.reports = file.player.reports.unwrap_or(session.reports);
+        config.apply_edge(options, &file.edge)?;
         Ok(config)
     }
 
@@ -283,6 +305,35 @@ impl Config {
         if let Some(sessions) = section.max_sessions {
             let sessions = bounded("viewer.max_sessions", sessions.into(), 1, 1_000_000)?;
             self.max_sessions = usize::try_from(sessions).unwrap_or(usize::MAX);
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    fn apply_edge(&mut self, options: &Options, section: &EdgeSection) -> Result<(), ConfigError> {
+        let address = |key: &str, url: &String| {
+            let wrong = |error| ConfigError::Contradiction(format!("{key}: {error}"));
+            Address::parse(url).map_err(wrong)
+        };
+        let upstreams = match options.upstream.is_empty() {
+            true => &section.upstream,
+            false => &options.upstream,
+        };
+        let upstreams = upstreams.iter().map(|url| address("upstream", url));
+        self.upstream.upstreams = upstreams.collect::<Result<_, _>>()?;
+        let drain_to = options.drain_to.as_ref().or(section.drain_to.as_ref());
+        if let Some(url) = drain_to {
+            address("drain_to", url)?;
+            self.session.drain_to = Some(url.clone());
+        }
+        if let Some(ms) = section.linger_ms {
+            let ms = bounded("edge.linger_ms", ms, 0, 3_600_000)?;
+            self.upstream.linger = Duration::from_millis(ms);
+        }
+        if let Some(ms) = section.idle_timeout_ms {
+            let ms = bounded("edge.idle_timeout_ms", ms, 500, 60_000)?;
+            self.upstream.idle_timeout = Duration::from_millis(ms);
         }
         Ok(())
     }
@@ -368,7 +419,8 @@ mod tests {
         let silent = config("").unwrap();
         let shown = |config: &Config| {
             let parts = (&config.registry, &config.session, &config.ingest);
-            format!("{parts:?} {:?} {:?}", config.endpoint, config.play)
+            let edge = &config.upstream;
+            format!("{parts:?} {edge:?} {:?} {:?}", config.endpoint, config.play)
         };
         assert_eq!(shown(&told), shown(&silent));
         assert_eq!(told.max_sessions, silent.max_sessions);

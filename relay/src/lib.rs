@@ -48,6 +48,8 @@
 //! | [`endpoint`] | quinn endpoint: TLS, ALPN, limits, connection IDs that name the shard |
 //! | [`session`] | a QUIC connection ↔ MoQT requests |
 //! | [`hang`] | tracks as moq-dev's players want them, made from the stream's own |
+//! | [`upstream`] | an edge: other relays' streams, opened when somebody asks |
+//! | [`client`] | going to a relay: address, connection, SETUP |
 //! | [`peer`] | a MoQT peer's tracks on their way into rings |
 //! | [`sender`] | the fan-out: policies' actions → subgroup streams |
 //! | [`subscription`] | what a viewer is sent next; pure |
@@ -59,10 +61,11 @@
 //! | [`net`] | every socket option |
 //! | [`clock`] | the only reader of a clock |
 //!
-//! Imports go one way: `cli → relay → shard → {ingest → play, session → {sender, peer}}, http →
-//! {stream, registry, subscription, stats} → ring → protocol`. Ingest and the MoQT side never import each
-//! other; quinn appears in endpoint, session, sender and peer only (and in the client of `weir
-//! pull`), socket2 in net, axum in http. `tests/tidy.rs` checks this.
+//! Imports go one way: `cli → relay → shard → {ingest → play, session → sender, upstream →
+//! client}, http → peer → {stream, registry, subscription, stats} → ring → protocol`. Ingest and
+//! the MoQT side never import each other; quinn appears in endpoint, session, sender, peer,
+//! upstream and client only (and in `weir pull`), socket2 in net, axum in http. `tests/tidy.rs`
+//! checks this.
 //!
 //! # What is not here, and where it would go
 //!
@@ -70,6 +73,7 @@
 //!   the tracks that there are, as [`hang`] has them.
 
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod demo;
@@ -89,3 +93,4 @@ pub mod shard;
 pub mod stats;
 pub mod stream;
 pub mod subscription;
+pub mod upstream;

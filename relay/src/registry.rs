@@ -5,15 +5,15 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use weir_protocol::moqt::Namespace;
 
 use crate::stats::events::{Event, EventLog};
 use crate::stats::snapshot::PublisherSnapshot;
-use crate::stream::{self, Presence, Publisher, Stream};
+use crate::stream::{self, Demand, Presence, Publisher, Stream};
 
 /// Limits of the registry and of its streams.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +60,8 @@ pub struct Registry {
     streams: RwLock<BTreeMap<Namespace, Arc<Stream>>>,
     changes: watch::Sender<u64>,
     events: Arc<Mutex<EventLog>>,
+    /// Who is asked for streams that are not here.
+    fallback: OnceLock<mpsc::Sender<Demand>>,
 }
 
 impl Registry {
@@ -71,6 +73,7 @@ impl Registry {
             streams: RwLock::default(),
             changes: watch::Sender::new(0),
             events: Arc::default(),
+            fallback: OnceLock::new(),
         }
     }
 
@@ -87,6 +90,50 @@ impl Registry {
     /// What happened to all streams, those that are over included; the newest first.
     pub fn events(&self) -> Vec<Event> {
         self.events.lock().newest_first()
+    }
+
+    /// Names who is asked for streams that are not here.
+    pub fn set_fallback(&self, supplier: mpsc::Sender<Demand>) {
+        // There is one upstream side a relay.
+        let _ = self.fallback.set(supplier);
+    }
+
+    /// The stream of that name, or one without a publisher that stands for the upstream's; `None`
+    /// when there is no upstream, or no room.
+    pub fn remote(&self, namespace: &Namespace, now_us: u64) -> Option<Arc<Stream>> {
+        if let Some(stream) = self.stream(namespace) {
+            return Some(stream);
+        }
+        let supplier = self.fallback.get()?;
+        let mut streams = self.streams.write();
+        if let Some(stream) = streams.get(namespace) {
+            return Some(Arc::clone(stream));
+        }
+        if streams.len() >= self.config.max_streams {
+            return None;
+        }
+        let stream = Arc::new(Stream::new(
+            namespace.clone(),
+            self.shards,
+            self.config.stream,
+            self.changes.clone(),
+            Arc::clone(&self.events),
+            now_us,
+        ));
+        stream.set_supplier(supplier.clone());
+        streams.insert(namespace.clone(), Arc::clone(&stream));
+        Some(stream)
+    }
+
+    /// Forgets a stream that never had anything: what was asked for is nowhere.
+    pub fn forget(&self, stream: &Arc<Stream>) {
+        let mut streams = self.streams.write();
+        let is = |known: &Arc<Stream>| Arc::ptr_eq(known, stream);
+        if streams.get(&stream.namespace).is_some_and(is) && stream.is_blank() {
+            streams.remove(&stream.namespace);
+            drop(streams);
+            stream.end();
+        }
     }
 
     /// All streams, by name.

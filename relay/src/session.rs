@@ -43,7 +43,7 @@ use subscribe::Joinable;
 use viewer::Viewing;
 
 /// Limits of a session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// How far a viewer may be behind before it is taken to the newest group, in microseconds.
     pub behind_limit_us: u64,
@@ -51,6 +51,8 @@ pub struct Config {
     pub setup_timeout: Duration,
     /// The longest that a SUBSCRIBE may wait for its publisher (RENDEZVOUS_TIMEOUT).
     pub rendezvous_limit: Duration,
+    /// Where viewers are sent when the relay stops; none to leave it to them.
+    pub drain_to: Option<String>,
     /// Whether players may report what their viewers see.
     pub reports: bool,
 }
@@ -80,6 +82,7 @@ impl Default for Config {
             // A page that was opened before the show: its player asks again.
             rendezvous_limit: Duration::from_secs(60),
             reports: true,
+            drain_to: None,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::endpoint::{self, Certificate};
 use crate::registry::Registry;
 use crate::sender::Fanout;
 use crate::stats::events::{Event, EventKind};
-use crate::{clock, ingest, play, session};
+use crate::{clock, ingest, play, session, upstream};
 
 /// Where the relay is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +46,10 @@ pub struct Shared {
     pub ingest: ingest::Config,
     /// The limits of players over RTMP.
     pub play: play::Config,
+    /// The relays that this one is an edge of.
+    pub upstream: upstream::Config,
+    /// This relay's id among relays that ask each other.
+    pub hop: u64,
     /// Admits sessions, up to the relay's limit.
     pub sessions: Arc<Semaphore>,
     /// Connections refused because [`Shared::sessions`] was exhausted.
@@ -170,6 +174,9 @@ async fn serve(
 ) {
     let mut phase = context.shared.phase.clone();
     let mut tasks = JoinSet::new();
+    if context.shard == 0 {
+        tasks.spawn(upstream::run(Arc::clone(&context.shared)));
+    }
     let mut count = tokio::time::interval(COUNT_INTERVAL);
     loop {
         tokio::select! {

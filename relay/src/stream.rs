@@ -182,6 +182,8 @@ struct State {
     timeline: Timeline,
     /// When the stream ends unless a publisher comes; none while one is there.
     ends_us: Option<u64>,
+    /// How many upstreams tell the name.
+    holds: usize,
     ended: bool,
 }
 
@@ -230,6 +232,7 @@ impl Stream {
                 described: Vec::new(),
                 timeline: Timeline::default(),
                 ends_us: Some(now_us + config.linger_us),
+                holds: 0,
                 ended: false,
             }),
             writer: watch::Sender::new(Writer(0)),

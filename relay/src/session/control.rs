@@ -48,7 +48,7 @@ impl Sender {
     pub(super) async fn goaway(&mut self, session: &Session) {
         let next = session.ids.lock().peer_next();
         let goaway = Goaway {
-            uri: String::new(),
+            uri: session.config().drain_to.clone().unwrap_or_default(),
             timeout_ms: GOAWAY_TIMEOUT_MS,
             request_id: (session.version == Version::Draft18).then_some(next),
         };

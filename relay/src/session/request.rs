@@ -16,6 +16,7 @@ use super::{
 };
 use crate::hang;
 use crate::stream::{Stream, Track};
+use crate::{clock, upstream};
 
 /// A request stream: what the peer says, what it hears.
 pub(super) struct Request {
@@ -147,17 +148,25 @@ async fn track_status(mut request: Request, message: TrackStatus) -> Result<(), 
 pub(super) async fn obtain(
     session: &Session,
     name: &FullTrackName,
-    _params: &Params,
+    params: &Params,
 ) -> Result<(Arc<Stream>, Arc<Track>), RequestError> {
     let here = find(session, name);
     if here.as_ref().is_ok_and(|(_, track)| !track.ring.is_ended()) {
         return here;
     }
-    let stream = session.context.shared.registry.stream(name.namespace());
-    if let Some(stream) = stream
-        && let Some(answer) = stream.demand(name.track(), &[]).await
-    {
-        return answer.map(|track| (stream, track));
+    let shared = &session.context.shared;
+    let stream = match name.namespace().is_reserved() || name.namespace().is_empty() {
+        true => None,
+        false => shared.registry.remote(name.namespace(), clock::now_us()),
+    };
+    if let Some(stream) = stream {
+        let hops = upstream::hops(&params.auth_tokens, shared.hop)?;
+        if let Some(answer) = stream.demand(name.track(), &hops).await {
+            if answer.is_err() {
+                shared.registry.forget(&stream);
+            }
+            return answer.map(|track| (stream, track));
+        }
     }
     here
 }

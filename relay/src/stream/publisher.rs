@@ -201,7 +201,9 @@ impl Drop for Publisher {
         let mut state = self.stream.state.lock();
         if *self.stream.writer.borrow() == self.writer {
             state.live = false;
-            state.ends_us = Some(clock::now_us() + self.stream.config.linger_us);
+            if state.holds == 0 {
+                state.ends_us = Some(clock::now_us() + self.stream.config.linger_us);
+            }
             let event = Event::new(EventKind::PublisherGone, clock::unix_ms());
             let event = event.who(&state.publisher.addr);
             drop(state);

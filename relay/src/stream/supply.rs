@@ -36,6 +36,31 @@ pub(super) struct Supply {
 }
 
 impl Stream {
+    /// Keeps the stream, and tells its name, while an upstream does.
+    pub fn hold(&self) {
+        let mut state = self.state.lock();
+        state.holds += 1;
+        state.ends_us = None;
+        state.announced = true;
+        drop(state);
+        self.names.send_modify(|version| *version += 1);
+    }
+
+    /// An upstream does not tell the name any more: after a linger time it is gone.
+    pub fn release(&self, now_us: u64) {
+        let mut state = self.state.lock();
+        state.holds = state.holds.saturating_sub(1);
+        if state.holds == 0 && !state.live {
+            state.ends_us = Some(now_us + self.config.linger_us);
+        }
+    }
+
+    /// Whether nobody ever published it or told its name.
+    pub fn is_blank(&self) -> bool {
+        let state = self.state.lock();
+        state.holds == 0 && !state.announced && self.writer.borrow().0 == 0
+    }
+
     /// Names who is asked for tracks that the stream does not have.
     pub fn set_supplier(&self, supplier: mpsc::Sender<Demand>) {
         *self.supply.supplier.lock() = Some(supplier);

@@ -57,8 +57,14 @@ impl Weir {
     /// The same with more arguments for `weir serve`.
     #[track_caller]
     pub(crate) fn start_with(args: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", args)
+    }
+
+    /// The same with MoQT served at this address.
+    #[track_caller]
+    pub(crate) fn start_at(quic: &str, args: &[&str]) -> Self {
         let free = "127.0.0.1:0";
-        let mut command = weir(&["serve", "--rtmp", free, "--quic", free, "--http", free]);
+        let mut command = weir(&["serve", "--rtmp", free, "--quic", quic, "--http", free]);
         command.args(args);
         let mut process = Process::spawn("weir-serve", &mut command);
         let printed = wait_for("the relay's ready line", START, || {

@@ -18,11 +18,12 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
     // It gathers each room's own `Config`.
     (
         "config",
-        "auth clock endpoint http ingest net play registry sender session shard stream",
+        "auth client clock endpoint http ingest net play registry sender session shard stream \
+         upstream",
     ),
     (
         "shard",
-        "auth clock endpoint ingest net play registry sender session stats stream",
+        "auth clock endpoint ingest net play registry sender session stats stream upstream",
     ),
     (
         "ingest",
@@ -33,9 +34,15 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
     ("endpoint", "auth clock net registry sender session stats"),
     (
         "session",
-        "auth clock endpoint hang peer registry ring sender shard stats stream subscription",
+        "auth clock endpoint hang peer registry ring sender shard stats stream subscription \
+         upstream",
     ),
     ("hang", "ring stream"),
+    (
+        "upstream",
+        "client clock peer registry ring shard stats stream",
+    ),
+    ("client", "endpoint net"),
     ("peer", "clock ring stats stream"),
     ("sender", "clock ring stats stream subscription"),
     ("http", "clock registry stats stream"),
@@ -67,14 +74,14 @@ const PROTOCOL_STRANGERS: &[(&str, &str)] = &[
 const HOMES: &[(&str, &str)] = &[
     (
         "quinn",
-        "endpoint shard session sender upstream cli/pull loadtest/",
+        "client endpoint shard session sender upstream cli/pull loadtest/",
     ),
     ("quinn_proto", "endpoint loadtest/"),
     (
         "web_transport_quinn",
-        "endpoint peer session sender upstream cli/pull loadtest/",
+        "client endpoint peer session sender upstream cli/pull loadtest/",
     ),
-    ("web_transport_proto", "endpoint session cli/pull"),
+    ("web_transport_proto", "client endpoint session cli/pull"),
     ("socket2", "net loadtest/"),
     ("libc", "net loadtest/"),
     ("axum", "http"),
