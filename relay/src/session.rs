@@ -16,6 +16,7 @@ mod quirks;
 mod report;
 mod request;
 mod subscribe;
+mod tracks;
 mod viewer;
 
 use std::collections::HashMap;

@@ -271,6 +271,11 @@ impl Stream {
         self.config.ring
     }
 
+    /// The tracks, by name.
+    pub fn tracks(&self) -> Vec<Arc<Track>> {
+        self.tracks.read().values().cloned().collect()
+    }
+
     /// Follows the tracks: changes whenever one is added.
     pub fn track_changes(&self) -> watch::Receiver<()> {
         self.added.subscribe()

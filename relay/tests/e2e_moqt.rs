@@ -12,10 +12,10 @@ use support::{
 };
 use weir_protocol::moqt::fetch::RangeKind;
 use weir_protocol::moqt::location::LAST_OBJECT;
-use weir_protocol::moqt::message::{FetchKind, Subscribe, SubscribeTracks, TrackStatus};
+use weir_protocol::moqt::message::{FetchKind, Subscribe, TrackStatus};
 use weir_protocol::moqt::{
-    Filter, GroupOrder, Location, Message, Namespace, Params, PublishDoneCode, RequestErrorCode,
-    SessionError, TrackProperties, Version,
+    Filter, GroupOrder, Location, Message, Params, PublishDoneCode, RequestErrorCode, SessionError,
+    TrackProperties, Version,
 };
 
 /// For runs that must outlast their source.
@@ -641,27 +641,6 @@ fn draft_18_has_one_subscription_to_a_track_and_draft_19_any_number() {
     let mut second = client.subscribe("audio", params());
     first.subscribed();
     second.subscribed();
-}
-
-#[test]
-fn requests_that_are_not_served_are_refused_as_not_supported() {
-    let relay = Weir::start();
-    for version in Version::ALL {
-        let mut client = MoqtClient::connect(relay.quic, version);
-        let namespace = || Namespace::from_path("live").unwrap();
-        let messages = [Message::from(SubscribeTracks {
-            request_id: client.fresh_id(),
-            prefix: namespace(),
-            params: params(),
-        })];
-        for message in messages {
-            let name = message.name();
-            let error = client.ask(message).refused();
-            assert_eq!(error.code, RequestErrorCode::NotSupported, "{name}");
-            assert!(error.reason.contains(name), "{error:?}");
-        }
-        assert!(client.is_open());
-    }
 }
 
 #[test]

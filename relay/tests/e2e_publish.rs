@@ -12,7 +12,7 @@ use support::{
 };
 use weir_protocol::moqt::datagram::ObjectDatagram;
 use weir_protocol::moqt::message::{
-    Publish, PublishDone, PublishNamespace, RequestOk, SubscribeOk,
+    Publish, PublishDone, PublishNamespace, RequestOk, SubscribeOk, SubscribeTracks,
 };
 use weir_protocol::moqt::object::ObjectStatus;
 use weir_protocol::moqt::subgroup::{SubgroupHeader, SubgroupId, put_object_header};
@@ -273,6 +273,48 @@ fn name_has_one_owner_and_the_other_is_told_who() {
     encoder.wait_said("over moqt");
     let stream = relay.stream("live/cam").unwrap();
     assert_eq!(stream["publisher"]["protocol"], "moqt");
+}
+
+#[test]
+fn tracks_below_a_prefix_are_published_to_who_asks_for_them() {
+    let relay = Weir::start();
+    let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
+    let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
+    let request_id = viewer.fresh_id();
+    let mut asked = viewer.ask(SubscribeTracks {
+        request_id,
+        prefix: Namespace::from_path("live").unwrap(),
+        params: Params::default(),
+    });
+    assert!(matches!(asked.next(), Some(Message::RequestOk(_))));
+    let mut publishing = published(&mut source, "video", 4);
+    let mut offered = viewer.next_request();
+    let Message::Publish(offer) = offered.message.clone() else {
+        panic!("not PUBLISH: {:?}", offered.message);
+    };
+    assert_eq!(offer.track, track_of("live/cam", "video"));
+    assert_eq!(offer.properties.as_bytes()[..], [0x0e, 40]);
+    offered.say(true, RequestOk::default());
+    wait_for("the viewer to be counted", LIMIT, || {
+        let stream = relay.stream("live/cam").ok_or("no stream")?;
+        let watching = stream["subscribers"] == 1;
+        watching.then_some(()).ok_or_else(|| stream.to_string())
+    });
+    let mut group = source.open_data(&head(header(4, 0)));
+    source.write(&mut group, &object(0, b"pushed"));
+    group.finish().unwrap();
+    let whole = |groups: &[GroupStream]| groups.iter().any(GroupStream::is_whole);
+    let groups = viewer.wait_groups("the group", offer.alias, whole);
+    assert_eq!(payloads(&groups[0]), [(0, b"pushed".to_vec())]);
+    publishing.say(PublishDone {
+        code: PublishDoneCode::TrackEnded,
+        stream_count: Some(1),
+        reason: String::new(),
+    });
+    assert!(
+        !source.is_asked_within(Duration::from_millis(300)),
+        "its own"
+    );
 }
 
 #[test]

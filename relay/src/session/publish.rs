@@ -74,6 +74,13 @@ impl Session {
         Ok(owner)
     }
 
+    /// Whether the session publishes that name.
+    pub(super) fn publishes(&self, namespace: &Namespace) -> bool {
+        let all = self.publishing.0.lock();
+        all.get(namespace)
+            .is_some_and(|owner| owner.strong_count() > 0)
+    }
+
     /// Viewers send requests, not media, and are allowed little; a publisher needs more.
     fn allow_media(&self) {
         self.connection

@@ -12,7 +12,7 @@ use weir_protocol::moqt::{
 
 use super::control::{MessageError, MessageReader, send, stream_code};
 use super::{
-    Close, Session, fetch, hop, namespaces, offer, publish, quirks, report, subscribe,
+    Close, Session, fetch, hop, namespaces, offer, publish, quirks, report, subscribe, tracks,
 };
 use crate::hang;
 use crate::stream::{Stream, Track};
@@ -117,6 +117,7 @@ async fn dispatch(request: Request, first: Message) -> Result<(), Close> {
         Message::TrackStatus(message) => track_status(request, message).await,
         Message::Publish(message) => publish::serve(request, message).await,
         Message::PublishNamespace(message) => offer::serve(request, message).await,
+        Message::SubscribeTracks(message) => tracks::serve(request, message).await,
         Message::SubscribeNamespace(message) => namespaces::serve(request, message).await,
         other => {
             let reason = format!("{} is not supported by this relay", other.name());
