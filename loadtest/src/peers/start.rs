@@ -47,6 +47,9 @@ pub enum PeerError {
         /// The end of its log.
         words: String,
     },
+    /// No certificate could be made for it.
+    #[error("no certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
     /// The system refused something.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -116,12 +119,15 @@ fn weir(program: &Path, args: &[&str]) -> Running {
 fn moq_relay(program: &Path, args: &[&str]) -> Result<Running, PeerError> {
     let port = free_port()?;
     let folder = folder(port)?;
+    let (certificate, key) = certificate(&folder)?;
     let addr = SocketAddr::from(([127, 0, 0, 1], port));
     let mut command = Command::new(program);
     command
         .args(["--listen", &addr.to_string()])
-        // Of its own making: given files, this version watches them in a loop that never rests.
-        .args(["--listen-tls-generate", "localhost"])
+        .arg("--listen-tls-cert")
+        .arg(&certificate)
+        .arg("--listen-tls-key")
+        .arg(&key)
         .args(["--auth-public", "**"])
         .args(args);
     let advice = "`make peers` installs it from crates.io";
@@ -136,6 +142,18 @@ fn moq_relay(program: &Path, args: &[&str]) -> Result<Running, PeerError> {
         child: Some(child),
         folder: Some(folder),
     })
+}
+
+/// A certificate for this machine and its key, as files: its workers generate none. They have a
+/// folder of their own, because it is watched, and a log beside them would be news without end.
+fn certificate(folder: &Path) -> Result<(PathBuf, PathBuf), PeerError> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let folder = folder.join("tls");
+    fs::create_dir_all(&folder)?;
+    let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    fs::write(&certificate, made.cert.pem())?;
+    fs::write(&key, made.signing_key.serialize_pem())?;
+    Ok((certificate, key))
 }
 
 fn nginx(program: &Path, module: &Path) -> Result<Running, PeerError> {
