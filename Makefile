@@ -79,6 +79,15 @@ peers: ## The same work through Weir, moq-relay and nginx-rtmp, and the table of
 	$(TARGET)/release/weir-loadtest peers --moq-relay '$(PEERS)/bin/moq-relay' \
 		--table $(TARGET)/peers.md --jsonl $(TARGET)/peers.jsonl --html $(TARGET)/peers.html $(PEERS_ARGS)
 
+# Installed from their registries, outside the repository, and kept over `make clean`.
+INTEROP ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir/interop
+
+.PHONY: interop
+interop: ## Weir with the programs of others; writes relay/docs/interop.md
+	@INTEROP='$(INTEROP)' .ci/interop/install
+	cargo build --release --locked --package weir-relay
+	WEIR=$(TARGET)/release/weir .ci/interop/run '$(INTEROP)'
+
 # Findings grow a corpus under target/; what is worth keeping is copied to fuzz/corpus by hand.
 # RUSTC_BOOTSTRAP lets a stable toolchain take the sanitizer flags; fat LTO, which releases have,
 # loses the symbols of their coverage counters.
