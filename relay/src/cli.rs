@@ -1,8 +1,10 @@
 //! The command line: one file a subcommand.
 
 pub mod check;
+pub mod key;
 pub mod pull;
 pub mod serve;
+pub mod token;
 pub mod top;
 
 use std::process::ExitCode;
@@ -28,6 +30,10 @@ enum Command {
     Top(top::TopArgs),
     /// Check a configuration file
     Check(check::CheckArgs),
+    /// Make a stream key, or a key set for tokens
+    Key(key::KeyArgs),
+    /// Make a token, or show what is in one
+    Token(token::TokenArgs),
 }
 
 /// Exit code for bad usage or configuration (sysexits' EX_USAGE).
@@ -50,6 +56,8 @@ pub fn main() -> ExitCode {
         Command::Pull(args) => pull::run(&args),
         Command::Top(args) => top::run(args),
         Command::Check(args) => check::run(&args),
+        Command::Key(args) => key::run(&args),
+        Command::Token(args) => token::run(&args),
     };
     match result {
         Ok(code) => code,

@@ -64,6 +64,16 @@ fn civil(days: u64) -> (u64, u64, u64) {
 /// Microseconds in a second.
 pub const MICROS_PER_SECOND: u64 = 1_000_000;
 
+/// The moment that is so many seconds after 1970, as far from now as the system's clock says; one
+/// that is past is now.
+pub fn instant_of_unix_s(unix_s: u64) -> tokio::time::Instant {
+    let left_ms = unix_s.saturating_mul(1000).saturating_sub(unix_ms());
+    // A timer further away than a year is never waited for.
+    tokio::time::Instant::now() + Duration::from_millis(left_ms.min(YEAR_MS))
+}
+
+const YEAR_MS: u64 = 366 * 24 * 3_600_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,8 @@
 //! the values that the relay runs with. A flag wins over the environment, which wins over the
 //! file, which wins over the default. Each module owns its own part of [`Config`].
 
+mod auth;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use self::auth::AuthSection;
+use crate::auth::Policy;
 use crate::client::Address;
 use crate::{endpoint, ingest, play, registry, session, upstream};
 
@@ -59,6 +63,7 @@ pub struct File {
     viewer: ViewerSection,
     player: PlayerSection,
     edge: EdgeSection,
+    auth: AuthSection,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -147,6 +152,8 @@ pub struct Config {
     pub play: play::Config,
     /// The relays that this one is an edge of.
     pub upstream: upstream::Config,
+    /// Who may do what.
+    pub auth: Policy,
 }
 
 /// An address to listen on.
@@ -237,6 +244,7 @@ impl Config {
             ingest: ingest::Config::default(),
             play: play::Config::default(),
             upstream: upstream::Config::default(),
+            auth: file.auth.policy()?,
         };
         config.apply_publisher(&file.publisher)?;
         config.apply_stream(&file.stream)?;
@@ -414,13 +422,15 @@ mod tests {
             .lines()
             .map(|line| line.strip_prefix("#= ").unwrap_or(line))
             .fold(String::new(), |text, line| text + line + "\n");
-        let file = File::parse(&uncommented, "weir.example.toml").unwrap();
+        File::parse(&uncommented, "weir.example.toml").unwrap();
+        // Of those without a fixed default some name files, which are not here.
+        let file = File::parse(example, "weir.example.toml").unwrap();
         let told = Config::new(&Options::default(), &file).unwrap();
         let silent = config("").unwrap();
         let shown = |config: &Config| {
             let parts = (&config.registry, &config.session, &config.ingest);
-            let edge = &config.upstream;
-            format!("{parts:?} {edge:?} {:?} {:?}", config.endpoint, config.play)
+            let others = (&config.endpoint, &config.play, &config.upstream);
+            format!("{parts:?} {others:?} {:?}", config.auth)
         };
         assert_eq!(shown(&told), shown(&silent));
         assert_eq!(told.max_sessions, silent.max_sessions);

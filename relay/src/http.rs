@@ -7,18 +7,21 @@
 mod dashboard;
 mod exposition;
 mod feed;
+mod guard;
 mod metrics;
 mod player;
 mod routes;
 
+use crate::auth::Denial;
 use crate::stats::events::Event;
 use crate::stats::snapshot::{ProcessSnapshot, StreamDetail, StreamSnapshot};
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -60,6 +63,10 @@ const MAX_ACCEPT_FAILURES: u32 = 300;
 /// Looks a stream up by its public name.
 pub type FindStream = dyn Fn(&str) -> Option<StreamDetail> + Send + Sync;
 
+/// Says whether an address may connect at all (`None`), or may see the control pages with the
+/// credential that it shows, if it shows one.
+pub type Guard = dyn Fn(IpAddr, Option<Option<String>>) -> Result<(), Denial> + Send + Sync;
+
 /// Where the answers come from. The functions are called once a request and must not block.
 #[derive(Clone)]
 pub struct Context {
@@ -76,6 +83,8 @@ pub struct Context {
     pub ready: Arc<AtomicBool>,
     /// SHA-256 of the leaf certificate, lower-case hex.
     pub certificate_sha256: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Who may ask.
+    pub guard: Arc<Guard>,
 }
 
 /// Serves HTTP/1.1 on `listener` until `shutdown` is done, then lets open requests finish for
@@ -90,6 +99,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let feeds = Arc::new(feed::Feeds::new());
+    let guard = Arc::clone(&context.guard);
     let router = routes::router(context, &feeds);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -101,9 +111,12 @@ pub async fn serve(
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, addr)) => {
                     failures = 0;
-                    connections.spawn(connection(stream, router.clone(), graceful.watcher()));
+                    if guard(addr.ip(), None).is_ok() {
+                        let router = router.clone().layer(Extension(guard::Peer(addr.ip())));
+                        connections.spawn(connection(stream, router, graceful.watcher()));
+                    }
                 }
                 Err(error) => {
                     failures += 1;

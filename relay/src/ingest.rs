@@ -5,6 +5,7 @@
 //! connection, and the session copies each media payload from there straight into the allocation
 //! that every viewer will share.
 
+mod admission;
 mod packager;
 
 use std::net::SocketAddr;
@@ -17,15 +18,13 @@ use tracing::{debug, info, warn};
 use weir_protocol::moqt::{NameError, Namespace};
 use weir_protocol::rtmp::handshake::RANDOM_LEN;
 use weir_protocol::rtmp::server::{
-    self, Event, PlayRefusal, PlayRequest, PublishRequest, Refusal, RefusalCode, Session,
-    UnpublishReason,
+    self, Event, PlayRefusal, PlayRequest, Session, UnpublishReason,
 };
 use weir_protocol::rtmp::{Limits, StreamId};
 
 use crate::ring::PushError;
 use crate::shard::{Arrival, Context, Phase};
 use crate::stats::events::{self, EventKind};
-use crate::stats::snapshot::PublisherSnapshot;
 use crate::{clock, net, play};
 pub use packager::{MEDIA_ROOM, ObjectBuilder, Untimed};
 use packager::{PackageError, Packager};
@@ -112,6 +111,8 @@ struct Connection<'a> {
     place: Option<OwnedSemaphorePermit>,
     /// What the peer wants to play.
     wish: Option<PlayRequest>,
+    /// When the credential that let the publisher in ends.
+    until: Option<Instant>,
     ended: bool,
     /// Whether the peer was told why the connection ends.
     told: bool,
@@ -145,6 +146,7 @@ impl<'a> Connection<'a> {
             refusal,
             place: Some(permit),
             wish: None,
+            until: None,
             ended: false,
             told: false,
         })
@@ -157,13 +159,17 @@ impl<'a> Connection<'a> {
                 Woken::Readable => self.socket.try_read(&mut buffer),
                 Woken::Superseded => return self.end(UnpublishReason::TakenOver).await,
                 Woken::Draining => return self.end(UnpublishReason::ShuttingDown).await,
+                Woken::Expired => {
+                    let reason = "the credential has expired: publish with a new one";
+                    return self.end(UnpublishReason::Rejected(reason.to_owned())).await;
+                }
             };
             let now_us = clock::now_us();
             match read {
                 Ok(0) => return Ok(()),
                 Ok(bytes) => {
                     let taken = self.session.handle_input(&buffer[..bytes], now_us);
-                    let handled = self.on_events(bytes, now_us);
+                    let handled = self.on_events(bytes, now_us).await;
                     self.flush().await?;
                     taken?;
                     if let Err(error) = handled {
@@ -198,6 +204,7 @@ impl<'a> Connection<'a> {
                 (self.opened + limit, IngestError::NoPublish(limit))
             }
         };
+        let until = self.until.filter(|_| self.packager.is_some());
         let mut phase = self.phase.clone();
         let superseded = async {
             match &mut self.packager {
@@ -213,10 +220,11 @@ impl<'a> Connection<'a> {
                 Phase::Draining | Phase::Stopped => Woken::Draining,
             }),
             () = tokio::time::sleep_until(deadline) => Err(timed_out),
+            () = expiry(until) => Ok(Woken::Expired),
         }
     }
 
-    fn on_events(&mut self, bytes: usize, now_us: u64) -> Result<(), IngestError> {
+    async fn on_events(&mut self, bytes: usize, now_us: u64) -> Result<(), IngestError> {
         if let Some(packager) = &self.packager {
             packager.on_bytes_in(bytes);
         }
@@ -226,7 +234,7 @@ impl<'a> Connection<'a> {
                     let (app, program) = (connect.app, connect.flash_ver);
                     debug!(addr = %self.addr, app, program, "connected");
                 }
-                Event::Publish(request) => self.publish(&request, now_us)?,
+                Event::Publish(request) => self.publish(&request, now_us).await?,
                 Event::Play(request) if self.packager.is_some() => {
                     let reason = "this connection publishes: use another one to play";
                     let refusal = PlayRefusal::Failed(reason.to_owned());
@@ -266,80 +274,6 @@ impl<'a> Connection<'a> {
             }
         }
         Ok(())
-    }
-
-    fn publish(&mut self, request: &PublishRequest, now_us: u64) -> Result<(), IngestError> {
-        let stream_id = request.stream_id;
-        let refuse = |session: &mut Session, code, description: String| {
-            info!(addr = %self.addr, app = request.app, description, "refused a publisher");
-            let event = events::Event::new(EventKind::Refused, clock::unix_ms());
-            let event = event.who(self.addr.ip().to_string()).detail(&description);
-            self.context.shared.registry.log(event);
-            session.refuse_publish(stream_id, &Refusal { code, description });
-        };
-        let played = || "this connection has played: use another one to publish".to_owned();
-        let played = self.place.is_none().then(played);
-        if let Some(reason) = self.refusal.clone().or(played) {
-            refuse(&mut self.session, RefusalCode::Rejected, reason);
-            return Ok(());
-        }
-        let namespace = match stream_name(&request.app, &request.key) {
-            Ok(namespace) => namespace,
-            Err(error) => {
-                let description = format!("{ADDRESS_FORM}: {error}");
-                refuse(&mut self.session, RefusalCode::BadName, description);
-                return Ok(());
-            }
-        };
-        if namespace.is_reserved() {
-            let description = "names that begin with a dot belong to the protocol".to_owned();
-            refuse(&mut self.session, RefusalCode::BadName, description);
-            return Ok(());
-        }
-        let info = PublisherSnapshot {
-            protocol: "rtmp".to_owned(),
-            addr: self.addr.to_string(),
-            encoder: self.session.encoder().unwrap_or_default().to_owned(),
-            reconnects: 0,
-        };
-        let registry = &self.context.shared.registry;
-        match registry.publish(&namespace, info, now_us) {
-            Ok(publisher) => {
-                info!(addr = %self.addr, stream = %namespace, "publishing");
-                self.packager = Some(Packager::new(publisher));
-                self.published = Some(stream_id);
-                self.session.accept_publish(stream_id);
-            }
-            Err(error) => refuse(&mut self.session, RefusalCode::Rejected, error.to_string()),
-        }
-        Ok(())
-    }
-
-    /// Serves a play. Returns whether the connection is over; if not, the peer may play again.
-    async fn play(&mut self, request: &PlayRequest) -> Result<bool, IngestError> {
-        let namespace = match stream_name(&request.app, &request.name) {
-            Ok(namespace) => namespace,
-            Err(error) => {
-                let reason = format!("{ADDRESS_FORM}: {error}");
-                let refusal = PlayRefusal::NotFound(reason);
-                self.session.refuse_play(request.stream_id, &refusal);
-                self.told = true;
-                self.flush().await?;
-                return Ok(true);
-            }
-        };
-        // A player takes a viewer's place and not a publisher's.
-        self.place = None;
-        let peer = play::Peer {
-            context: self.context,
-            socket: &self.socket,
-            session: &mut self.session,
-            addr: self.addr,
-        };
-        let over = play::serve(peer, request, &namespace).await?;
-        self.told = over == play::Over::Told;
-        self.opened = Instant::now();
-        Ok(over != play::Over::Stopped)
     }
 
     /// Tells the encoder why its stream cannot be carried, then gives up.
@@ -397,6 +331,15 @@ enum Woken {
     Readable,
     Superseded,
     Draining,
+    Expired,
+}
+
+/// Waits until the moment, if there is one.
+async fn expiry(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The stream that `rtmp://host/APP/KEY` names: application and key, split at slashes.

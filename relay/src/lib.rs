@@ -56,14 +56,15 @@
 //! | [`stream`] | one live stream: tracks, publisher's life cycle, takeover and linger |
 //! | [`registry`] | name → stream; the news that a name came or went |
 //! | [`ring`] | the track ring: one writer, many mirrors, the newest group whole |
+//! | [`auth`] | who may do what: addresses, keys, tokens; pure |
 //! | [`stats`] | stages, recorders, windows, snapshots; pure |
 //! | [`http`] | control listener: API, metrics, pages; `web/` has the player's modules |
 //! | [`net`] | every socket option |
 //! | [`clock`] | the only reader of a clock |
 //!
 //! Imports go one way: `cli → relay → shard → {ingest → play, session → sender, upstream →
-//! client}, http → peer → {stream, registry, subscription, stats} → ring → protocol`. Ingest and
-//! the MoQT side never import each other; quinn appears in endpoint, session, sender, peer,
+//! client}, http → peer → {stream, registry, subscription, stats, auth} → ring → protocol`. Ingest
+//! and the MoQT side never import each other; quinn appears in endpoint, session, sender, peer,
 //! upstream and client only (and in `weir pull`), socket2 in net, axum in http. `tests/tidy.rs`
 //! checks this.
 //!
@@ -72,6 +73,7 @@
 //! - Other drafts: `protocol::moqt` says where. Other catalogs: `protocol::catalog`, and views of
 //!   the tracks that there are, as [`hang`] has them.
 
+pub mod auth;
 pub mod cli;
 pub mod client;
 pub mod clock;

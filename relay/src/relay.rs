@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use crate::auth::Door;
 use crate::config::{Config, Listener};
 use crate::endpoint::{self, Certificate, CertificateError};
 use crate::registry::Registry;
@@ -103,10 +105,14 @@ impl Relay {
             play: config.play,
             upstream: config.upstream.clone(),
             hop: rand::random(),
+            policy: RwLock::new(Arc::new(config.auth.clone())),
+            delays: Default::default(),
+            verifying: Semaphore::new(VERIFYING_MAX),
             sessions: Arc::new(Semaphore::new(config.max_sessions)),
             sessions_refused: Default::default(),
             counters: Default::default(),
         });
+        say_who_publishes(config, rtmp);
         let numbered = (0..=u8::MAX).zip(sockets);
         let shards = numbered
             .map(|(number, socket)| Shard::start(number, socket, &shared))
@@ -183,6 +189,9 @@ impl Relay {
     }
 
     fn admit(&self, stream: tokio::net::TcpStream, addr: SocketAddr, next_shard: &mut usize) {
+        if !self.shared.policy().addresses.admit(addr.ip()) {
+            return debug!(%addr, "refused an address: auth.allow, auth.deny");
+        }
         let (permit, refusal) = match Arc::clone(&self.admitted).try_acquire_owned() {
             Ok(permit) => (permit, None),
             Err(_) => {
@@ -237,6 +246,21 @@ impl Relay {
             false => warn!(limit = ?DRAIN_LIMIT, "stopped: some viewers had to be cut"),
         }
         gone
+    }
+}
+
+/// One line for whoever wonders why an encoder on another machine is refused, or why it is not.
+fn say_who_publishes(config: &Config, rtmp: SocketAddr) {
+    let policy = &config.auth;
+    let remote = !rtmp.ip().is_loopback();
+    match policy.publish {
+        Door::Loopback if remote && policy.keys.is_empty() && policy.tokens.is_none() => info!(
+            "publishing is for programs on this machine: `weir key live/cam` makes a key for others"
+        ),
+        Door::Anyone if remote => {
+            warn!("auth.publish is \"anyone\": whoever reaches this relay may publish");
+        }
+        Door::Anyone | Door::Loopback | Door::Credential => {}
     }
 }
 
@@ -307,6 +331,10 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Publishers beyond the limit that are told so at a time; further ones are closed without a word.
 const TURNED_AWAY_MAX: usize = 16;
+
+/// Secrets that are verified at a time, where that takes long: one core's worth at most, as the
+/// others carry media.
+const VERIFYING_MAX: usize = 1;
 
 /// Pause after a failed accept.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);

@@ -4,6 +4,7 @@
 //! the other. Each request is a task of its own, with its own bidirectional stream; a protocol
 //! violation in any of them ends the session, and nothing but the session.
 
+mod admission;
 mod control;
 mod datagram;
 mod fetch;
@@ -137,6 +138,8 @@ struct Session {
     joinable: Mutex<HashMap<u64, Joinable>>,
     joinable_changes: watch::Sender<()>,
     viewing: Mutex<HashMap<Namespace, Arc<Viewing>>>,
+    /// When the credential of its grants ends, in seconds since 1970.
+    expiry: watch::Sender<Option<u64>>,
     /// How many SUBSCRIBE_NAMESPACE are open.
     namespace_requests: Mutex<usize>,
     published: datagram::Published,
@@ -159,6 +162,7 @@ impl Session {
             joinable: Mutex::default(),
             joinable_changes: watch::Sender::new(()),
             viewing: Mutex::default(),
+            expiry: watch::Sender::new(None),
             namespace_requests: Mutex::default(),
             published: datagram::Published::default(),
         })
@@ -235,6 +239,7 @@ async fn run(session: &Arc<Session>) -> Result<(), Close> {
     let mut tasks = JoinSet::<Result<(), Close>>::new();
     tasks.spawn(datagram::serve(Arc::clone(session)));
     let mut phase = session.context.shared.phase.clone();
+    let mut expiry = session.expiry.subscribe();
     let Ok(mut control) = control::Sender::open(session).await else {
         return Ok(());
     };
@@ -265,6 +270,10 @@ async fn run(session: &Arc<Session>) -> Result<(), Close> {
             () = &mut setup_late, if !introduced => {
                 let reason = format!("no SETUP within {setup_limit:?}");
                 return Err(Close::new(SessionError::ControlMessageTimeout, reason));
+            }
+            () = admission::expired(&mut expiry) => {
+                let reason = "the credential has expired";
+                return Err(Close::new(SessionError::ExpiredAuthToken, reason));
             }
             () = drained(&mut phase), if !told => {
                 told = true;

@@ -8,10 +8,12 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::debug;
 
+use crate::auth::{Attempt, Delays, Denial, DenialKind, Grant, Policy};
 use crate::endpoint::{self, Certificate};
 use crate::registry::Registry;
 use crate::sender::Fanout;
@@ -50,12 +52,41 @@ pub struct Shared {
     pub upstream: upstream::Config,
     /// This relay's id among relays that ask each other.
     pub hop: u64,
+    /// Who may do what; replaced when the configuration is read anew.
+    pub policy: RwLock<Arc<Policy>>,
+    /// Those who were turned away, and come again.
+    pub delays: Mutex<Delays>,
+    /// Places to verify what takes long.
+    pub verifying: Semaphore,
     /// Admits sessions, up to the relay's limit.
     pub sessions: Arc<Semaphore>,
     /// Connections refused because [`Shared::sessions`] was exhausted.
     pub sessions_refused: AtomicU64,
     /// What the sessions count.
     pub counters: session::Counters,
+}
+
+impl Shared {
+    /// Who may do what, at this moment.
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read())
+    }
+
+    /// Asks the policy, away from the media where that takes long.
+    pub async fn authorize(&self, attempt: Attempt) -> Result<Grant, Denial> {
+        let policy = self.policy();
+        if !policy.is_costly(&attempt) {
+            return policy.decide(&attempt);
+        }
+        let _turn = self.verifying.acquire().await;
+        let decided = tokio::task::spawn_blocking(move || policy.decide(&attempt)).await;
+        decided.unwrap_or_else(|_| {
+            Err(Denial {
+                kind: DenialKind::Wrong,
+                reason: "the credential could not be verified".to_owned(),
+            })
+        })
+    }
 }
 
 /// What everything on one shard can reach.
@@ -206,6 +237,11 @@ async fn serve(
 fn accept(context: &Arc<Context>, incoming: quinn::Incoming, tasks: &mut JoinSet<()>) {
     let shared = &context.shared;
     if *shared.phase.borrow() != Phase::Running {
+        return incoming.refuse();
+    }
+    let addr = incoming.remote_address().ip();
+    if !shared.policy().addresses.admit(addr) {
+        debug!(%addr, "refused an address: auth.allow, auth.deny");
         return incoming.refuse();
     }
     let Ok(permit) = Arc::clone(&shared.sessions).try_acquire_owned() else {

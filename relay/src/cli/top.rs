@@ -34,6 +34,9 @@ pub struct TopArgs {
     /// HTTP address of the relay
     #[arg(default_value = "http://127.0.0.1:8080")]
     pub url: String,
+    /// What lets you see a relay on another machine: see `weir token --control`
+    #[arg(long, value_name = "TOKEN", env = "WEIR_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
     /// Print the table once and exit, as happens when the output is not a terminal
     #[arg(long)]
     pub once: bool,
@@ -52,7 +55,7 @@ pub fn run(args: TopArgs) -> anyhow::Result<ExitCode> {
         Ok(base) => base,
         Err(error) => return fail(&error, ExitCode::from(USAGE)),
     };
-    let client = Client::new(base);
+    let client = Client::new(base, args.token);
     let list = match client.streams() {
         Ok(list) => list,
         Err(error) => return fail(&error, ExitCode::FAILURE),

@@ -1,12 +1,12 @@
 //! Paths → answers.
 
 use super::feed::{self, Feeds};
-use super::{Context, MAX_BODY_BYTES, dashboard, metrics, player};
+use super::{Context, MAX_BODY_BYTES, dashboard, guard, metrics, player};
 use crate::stats::snapshot::{EventList, StreamList};
 use axum::body::HttpBody;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -37,19 +37,23 @@ struct RelayFacts {
 }
 
 pub(super) fn router(context: Context, feeds: &Arc<Feeds>) -> Router {
-    Router::new()
-        .route("/api/v1/relay", get(relay))
+    // What shows who is there, and how much: for those who run the relay.
+    let control = Router::new()
+        .merge(dashboard::router())
         .route("/api/v1/streams", get(streams))
         .route("/api/v1/streams/{*name}", get(stream))
         .route("/api/v1/events", get(events))
         .route("/api/v1/live", get(feed::overview))
         .route("/api/v1/live/{*name}", get(feed::stream))
         .route("/metrics", get(prometheus))
+        .layer(from_fn_with_state(context.clone(), guard::control));
+    Router::new()
+        .merge(control)
+        .route("/api/v1/relay", get(relay))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/certificate.sha256", get(certificate))
         .merge(player::router())
-        .merge(dashboard::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn(limit_body))

@@ -57,6 +57,13 @@ impl Server {
             }),
             ready: Arc::clone(&ready),
             certificate_sha256: Arc::new(|| "ab".repeat(32)),
+            guard: Arc::new(|_, shown| match shown {
+                Some(Some(shown)) if shown == "wrong" => Err(Denial {
+                    kind: crate::auth::DenialKind::Wrong,
+                    reason: "the credential is not known".into(),
+                }),
+                Some(_) | None => Ok(()),
+            }),
         };
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move {

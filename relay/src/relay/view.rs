@@ -1,11 +1,13 @@
 //! What the control side shows of the relay: snapshots, made when they are asked for.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use weir_protocol::moqt::Namespace;
 
 use super::{Addrs, process};
+use crate::auth::{Action, Attempt, Denial};
 use crate::clock;
 use crate::http;
 use crate::shard::{Shard, Shared};
@@ -34,7 +36,8 @@ impl View {
         } = self;
         let shards = Arc::downgrade(&shards);
         let logged = Arc::clone(&shared);
-        let (all, one, process) = (
+        let (all, one, process, door) = (
+            Arc::clone(&shared),
             Arc::clone(&shared),
             Arc::clone(&shared),
             Arc::clone(&shared),
@@ -64,9 +67,27 @@ impl View {
                 process_snapshot(&process, &addrs, started_us, connections)
             }),
             ready,
+            guard: Arc::new(move |addr, shown| guard(&door, addr, shown)),
             certificate_sha256: Arc::new(move || shared.certificate.sha256()),
         }
     }
+}
+
+/// Whether an address may connect, or see the control pages with what it shows.
+fn guard(shared: &Shared, addr: IpAddr, shown: Option<Option<String>>) -> Result<(), Denial> {
+    let policy = shared.policy();
+    let Some(shown) = shown else {
+        return policy.admit(addr);
+    };
+    let attempt = Attempt {
+        action: Action::Control,
+        name: String::new(),
+        addr,
+        credentials: shown.into_iter().collect(),
+        key_in_name: false,
+        now_s: clock::unix_ms() / 1000,
+    };
+    policy.decide(&attempt).map(drop)
 }
 
 fn process_snapshot(

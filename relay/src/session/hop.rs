@@ -35,6 +35,12 @@ pub(super) fn is_own(name: &FullTrackName) -> bool {
         .eq([&b".session"[..], b"weir"])
 }
 
+/// The stream that a track of the hop's own tells of, if it is about one.
+pub(super) fn subject(track: &[u8]) -> Option<Namespace> {
+    let path = str::from_utf8(track.strip_prefix(STREAM_CLOCK)?).ok()?;
+    Namespace::from_path(path).ok()
+}
+
 /// Answers TRACK_STATUS for a name of the hop's own: tells the time.
 pub(super) async fn status(mut request: Request, name: &FullTrackName) -> Result<(), Close> {
     let time_us = match time(&request.session, name.track()) {

@@ -103,6 +103,9 @@ pub(super) async fn serve(
     reason = "every other request is refused alike"
 )]
 async fn dispatch(request: Request, first: Message) -> Result<(), Close> {
+    if let Err(refusal) = request.session.admit(&first).await {
+        return request.refuse(refusal).await;
+    }
     match first {
         Message::Subscribe(message) => subscribe::serve(request, message).await,
         Message::Fetch(message) => fetch::serve(request, message).await,

@@ -101,7 +101,13 @@ impl Publisher {
     /// Waits until the server's bytes hold `text`.
     #[track_caller]
     pub(crate) fn wait_said(&mut self, text: &str) {
-        wait_for(&format!("the server to say {text}"), ANSWER, || {
+        self.wait_said_within(text, ANSWER);
+    }
+
+    /// The same with more time, if the patience of a read is longer too.
+    #[track_caller]
+    pub(crate) fn wait_said_within(&mut self, text: &str, limit: Duration) {
+        wait_for(&format!("the server to say {text}"), limit, || {
             let said = self
                 .received
                 .windows(text.len())

@@ -45,7 +45,7 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
     ("client", "endpoint net"),
     ("peer", "clock ring stats stream"),
     ("sender", "clock ring stats stream subscription"),
-    ("http", "clock registry stats stream"),
+    ("http", "auth clock registry stats stream"),
     ("registry", "ring stats stream"),
     ("stream", "auth clock ring stats"),
     ("subscription", "ring stats"),

@@ -91,10 +91,11 @@ impl Base {
 pub(super) struct Client {
     base: Base,
     agent: Agent,
+    token: Option<String>,
 }
 
 impl Client {
-    pub(super) fn new(base: Base) -> Self {
+    pub(super) fn new(base: Base, token: Option<String>) -> Self {
         let config = Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
@@ -104,6 +105,7 @@ impl Client {
         Self {
             base,
             agent: Agent::new_with_config(config),
+            token,
         }
     }
 
@@ -129,7 +131,11 @@ impl Client {
             base: self.base.clone(),
             cause: cause(&error),
         };
-        let answer = self.agent.get(format!("{}{path}", self.base)).call();
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let answer = request.call();
         let mut answer = answer.map_err(|error| {
             if matches!(error, ureq::Error::Protocol(_) | ureq::Error::Http(_)) {
                 self.stranger(error)
@@ -140,6 +146,9 @@ impl Client {
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
+            StatusCode::UNAUTHORIZED => {
+                return Err(self.stranger("401 Unauthorized: give a token with --token"));
+            }
             status => return Err(self.stranger(status)),
         }
         let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);

@@ -207,7 +207,7 @@ fn serve(answer: &'static str) -> SocketAddr {
 }
 
 fn client(addr: SocketAddr) -> Client {
-    Client::new(Base::parse(&addr.to_string()).unwrap())
+    Client::new(Base::parse(&addr.to_string()).unwrap(), None)
 }
 
 #[test]
@@ -254,7 +254,12 @@ fn exit_codes_tell_a_bad_address_from_a_relay_that_is_down() {
         .local_addr()
         .unwrap();
     let code = |url: String| {
-        let code = run(TopArgs { url, once: true }).unwrap();
+        let code = run(TopArgs {
+            url,
+            once: true,
+            token: None,
+        })
+        .unwrap();
         format!("{code:?}")
     };
     assert_eq!(code(closed.to_string()), format!("{:?}", ExitCode::from(1)));

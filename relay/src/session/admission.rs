@@ -1,0 +1,142 @@
+//! What a session may do: its credentials, shown to the relay's policy.
+//!
+//! A credential is a token or a key, in the AUTHORIZATION_TOKEN of the request or of SETUP, or in
+//! the query of the session's URI (`?token=` or `?key=`). Aliases need no table: the relay lets
+//! nobody register any (MAX_AUTH_TOKEN_CACHE_SIZE is 0), so a token always comes with its value.
+
+use tokio::sync::watch;
+use weir_protocol::moqt::message::{FetchKind, RequestError};
+use weir_protocol::moqt::token::Token;
+use weir_protocol::moqt::{FullTrackName, Message, Namespace, Params, RequestErrorCode};
+
+use super::{Session, hop};
+use crate::auth::{Action, Attempt, CREDENTIALS_MAX, DenialKind, credentials_of_query};
+use crate::{clock, upstream};
+
+impl Session {
+    /// Asks the policy about a request. One that names no stream needs no leave of its own.
+    pub(super) async fn admit(&self, request: &Message) -> Result<(), RequestError> {
+        match wish(request) {
+            Some((action, name, params)) => self.authorize(action, &name, params).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the policy about an action; `name` is a stream, or a prefix for [`Action::List`]. A
+    /// grant that ends, ends the session.
+    pub(super) async fn authorize(
+        &self,
+        action: Action,
+        name: &Namespace,
+        params: &Params,
+    ) -> Result<(), RequestError> {
+        let mut credentials: Vec<String> = params.auth_tokens.iter().filter_map(text).collect();
+        if let Some(setup) = self.setup.get() {
+            credentials.extend(setup.auth_tokens.iter().filter_map(text));
+            let query = setup.path.as_deref().and_then(|path| path.split_once('?'));
+            credentials.extend(
+                query
+                    .map(|(_, query)| credentials_of_query(query))
+                    .unwrap_or_default(),
+            );
+        }
+        if let Some(query) = self
+            .connection
+            .request()
+            .and_then(|request| request.url.query())
+        {
+            credentials.extend(credentials_of_query(query));
+        }
+        credentials.truncate(CREDENTIALS_MAX);
+        let attempt = Attempt {
+            action,
+            name: name.to_string(),
+            addr: self.connection.remote_address().ip(),
+            credentials,
+            key_in_name: false,
+            now_s: clock::unix_ms() / 1000,
+        };
+        let grant = self.context.shared.authorize(attempt).await;
+        let grant = grant.map_err(|denial| {
+            let code = match denial.kind {
+                DenialKind::Expired => RequestErrorCode::ExpiredAuthToken,
+                DenialKind::Address
+                | DenialKind::Missing
+                | DenialKind::Wrong
+                | DenialKind::Scope => RequestErrorCode::Unauthorized,
+            };
+            RequestError::new(code, denial.reason)
+        })?;
+        if let Some(until_s) = grant.until_s {
+            self.expiry.send_modify(|expiry| {
+                *expiry = Some(expiry.map_or(until_s, |known| known.min(until_s)));
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What a request is about. A joining FETCH is about a subscription that was asked for before.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other messages begin no request, or name no stream"
+)]
+fn wish(request: &Message) -> Option<(Action, Namespace, &Params)> {
+    let of = |track: &FullTrackName| track.namespace().clone();
+    match request {
+        // The hop's own names are for whoever has a session, but for what they tell of a stream.
+        Message::TrackStatus(m) if hop::is_own(&m.track) => {
+            hop::subject(m.track.track()).map(|stream| (Action::Watch, stream, &m.params))
+        }
+        Message::Publish(m) if hop::is_own(&m.track) => None,
+        Message::Subscribe(m) => Some((Action::Watch, of(&m.track), &m.params)),
+        Message::TrackStatus(m) => Some((Action::Watch, of(&m.track), &m.params)),
+        Message::Fetch(m) => match &m.kind {
+            FetchKind::Standalone { track, .. } | FetchKind::Filtered { track } => {
+                Some((Action::Watch, of(track), &m.params))
+            }
+            FetchKind::RelativeJoining { .. } | FetchKind::AbsoluteJoining { .. } => None,
+        },
+        Message::SubscribeNamespace(m) => Some((Action::List, m.prefix.clone(), &m.params)),
+        Message::SubscribeTracks(m) => Some((Action::List, m.prefix.clone(), &m.params)),
+        Message::Publish(m) => Some((Action::Publish, of(&m.track), &m.params)),
+        Message::PublishNamespace(m) => Some((Action::Publish, m.namespace.clone(), &m.params)),
+        _ => None,
+    }
+}
+
+/// The credential of a token, whatever its type says: what it is is seen from its form. Only the
+/// relays that a question came through are none.
+fn text(token: &Token) -> Option<String> {
+    match token {
+        Token::UseValue { kind, .. } if *kind == upstream::HOPS => None,
+        Token::Register { value, .. } | Token::UseValue { value, .. } => {
+            let text = std::str::from_utf8(value).ok()?;
+            let text = text.strip_prefix("Bearer ").unwrap_or(text).trim();
+            (!text.is_empty()).then(|| text.to_owned())
+        }
+        Token::Delete { .. } | Token::UseAlias { .. } => None,
+    }
+}
+
+/// Waits until the session's credential ends.
+pub(super) async fn expired(expiry: &mut watch::Receiver<Option<u64>>) {
+    loop {
+        let until_s = *expiry.borrow_and_update();
+        let over = async {
+            match until_s {
+                Some(until_s) => {
+                    tokio::time::sleep_until(clock::instant_of_unix_s(until_s)).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = over => return,
+            changed = expiry.changed() => if changed.is_err() {
+                // The session is gone, and nothing waits for this.
+                return std::future::pending().await;
+            },
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Who may do what, at the doors of a running relay.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
+
+#[path = "support/support.rs"]
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use support::{Process, Publisher, Pull, Scratch, Weir, push, recipes, wait_for, weir};
+
+/// Longer than anything here takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+const SECRET: &str = "a-long-secret-of-the-studio";
+const OTHER: &str = "another-secret-for-the-van";
+
+/// A relay with these lines of configuration; the file lives as long as the scratch.
+fn configured(lines: &str) -> (Weir, Scratch) {
+    let file = Scratch::new("weir.toml");
+    fs::write(file.path(), lines).unwrap();
+    let relay = Weir::start_with(&["--config", &file.path().to_string_lossy()]);
+    (relay, file)
+}
+
+fn keys() -> String {
+    let key = |name: &str, secret: &str| {
+        format!("[[auth.key]]\nstream = \"live/cam\"\nname = \"{name}\"\nplain = \"{secret}\"\n")
+    };
+    key("studio", SECRET) + &key("van", OTHER)
+}
+
+/// What `weir` prints with these arguments.
+#[track_caller]
+fn printed(args: &[&str]) -> String {
+    Process::succeed("weir", &mut weir(args), LIMIT).stdout()
+}
+
+/// `GET path` with a credential.
+#[track_caller]
+fn get(relay: &Weir, path: &str, authorization: &str) -> String {
+    let mut socket = TcpStream::connect(relay.http).unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\
+         authorization: {authorization}\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_publisher_without_a_key_is_told_and_one_with_any_of_them_is_let_in() {
+    let (relay, _file) = configured(&keys());
+    for key in ["cam", "cam?key=wrong-wrong", "guessed-guessed"] {
+        let mut refused = Publisher::connect(relay.rtmp, "live", key);
+        match key {
+            // A name that has no keys is open on the relay's own machine.
+            "guessed-guessed" => refused.wait_said("NetStream.Publish.Start"),
+            _ => {
+                refused.wait_said("NetStream.Publish.Unauthorized");
+                refused.wait_said(if key == "cam" {
+                    "has keys"
+                } else {
+                    "is not one for"
+                });
+                assert!(refused.is_closed());
+            }
+        }
+    }
+    for key in [format!("cam?key={SECRET}"), OTHER.to_owned()] {
+        let publisher = Publisher::publish(relay.rtmp, "live", &key);
+        wait_for("the stream by its public name", LIMIT, || {
+            let stream = relay.stream("live/cam").ok_or("not there")?;
+            match stream["state"] == "live" {
+                true => Ok(()),
+                false => Err(stream.to_string()),
+            }
+        });
+        let shown = relay.streams().to_string() + &relay.get("/metrics").body + &relay.log();
+        assert!(shown.contains("live/cam") && shown.contains("studio"));
+        for secret in [SECRET, OTHER, "wrong-wrong"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        drop(publisher);
+    }
+}
+
+#[test]
+fn an_encoder_that_asks_again_and_again_is_slowed_down() {
+    let (relay, _file) = configured(&keys());
+    for _ in 0..4 {
+        let mut refused = Publisher::connect(relay.rtmp, "live", "cam");
+        refused.wait_said("NetStream.Publish.Unauthorized");
+    }
+    let log = relay.log();
+    assert!(log.contains("delay=0ns"), "{log}");
+    assert!(
+        log.contains("delay=500ms") && log.contains("delay=1s"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_key_that_ends_ends_its_publisher() {
+    let mut date = Command::new("date");
+    date.args(["-u", "-d", "+8 seconds", "+%Y-%m-%dT%H:%M:%SZ"]);
+    let end = Process::succeed("date", &mut date, LIMIT).stdout();
+    let (relay, _file) = configured(&format!(
+        "[[auth.key]]\nstream = \"live/cam\"\nname = \"n\"\nplain = \"{SECRET}\"\nexpires = {end}"
+    ));
+    let key = format!("cam?key={SECRET}");
+    let mut publisher = Publisher::publish(relay.rtmp, "live", &key);
+    publisher.set_patience(LIMIT);
+    publisher.wait_said_within("the credential has expired", LIMIT);
+    let mut late = Publisher::connect(relay.rtmp, "live", &key);
+    late.wait_said("NetStream.Publish.Unauthorized");
+    late.wait_said("expired");
+}
+
+#[test]
+fn watching_by_token_over_rtmp_quic_and_webtransport() {
+    let jwks = Scratch::new("jwks.json");
+    fs::write(jwks.path(), printed(&["key", "--set"])).unwrap();
+    let set = jwks.path().to_string_lossy().into_owned();
+    let token = |scope: &str| {
+        let printed = printed(&["token", "--jwks", &set, "--watch", scope]);
+        printed.trim().to_owned()
+    };
+    let (relay, _file) = configured(&format!(
+        "[auth]\nwatch = \"credential\"\n[auth.tokens]\njwks = \"{set}\"\n"
+    ));
+    let url = relay.rtmp_url("live/cam");
+    let (source, _push) = push(&recipes::PLAIN, &url);
+    relay.wait_live("live/cam", &["video", "audio"]);
+    let (good, other) = (token("live/*"), token("other/*"));
+    for address in [relay.moqt_url("live/cam"), relay.https_url("live/cam")] {
+        let with = |query: &str| {
+            let url = format!("{address}{query}");
+            Pull::start(&[&url, "--insecure", "--duration", "2s"])
+        };
+        let mut pull = with(&format!("?token={good}"));
+        pull.end(LIMIT);
+        pull.media().assert_part_of(&source.media(), source.gop);
+        for (query, reason) in [
+            (String::new(), "needs a credential"),
+            (format!("?token={other}"), "not one to watch"),
+            (
+                "?token=eyJhbGciOiJIUzI1NiJ9.e30.AAAA".to_owned(),
+                "not one of this relay",
+            ),
+        ] {
+            let mut pull = with(&query);
+            assert_eq!(pull.process.exit(LIMIT).code(), Some(1));
+            let said = pull.process.stderr();
+            assert!(said.contains(reason), "{said}");
+        }
+    }
+    let play = |query: &str| {
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-v", "error", "-i", &format!("{url}{query}")]);
+        ffmpeg.args(["-t", "1", "-c", "copy", "-f", "null", "-"]);
+        let mut process = Process::run("ffmpeg-play", &mut ffmpeg, LIMIT);
+        (process.exit(LIMIT).success(), process.stderr())
+    };
+    let (played, said) = play(&format!("?token={good}"));
+    assert!(played, "{said}");
+    let (played, said) = play("");
+    assert!(!played && said.contains("needs a credential"), "{said}");
+    assert!(!relay.log().contains(&good), "a token is a secret");
+}
+
+#[test]
+fn the_control_pages_want_a_credential_and_the_player_does_not() {
+    let jwks = Scratch::new("jwks.json");
+    fs::write(jwks.path(), printed(&["key", "--set"])).unwrap();
+    let set = jwks.path().to_string_lossy().into_owned();
+    let (relay, _file) = configured(&format!(
+        "[auth]\ncontrol = \"credential\"\n[auth.tokens]\njwks = \"{set}\"\n"
+    ));
+    for path in [
+        "/",
+        "/metrics",
+        "/api/v1/streams",
+        "/api/v1/streams/live/cam",
+    ] {
+        let answer = relay.get(path);
+        assert_eq!(answer.status, 401, "{path}");
+        assert!(
+            answer.head.contains("www-authenticate: basic"),
+            "{}",
+            answer.head
+        );
+        assert!(
+            answer.body.contains("weir token --control"),
+            "{}",
+            answer.body
+        );
+    }
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/api/v1/relay",
+        "/certificate.sha256",
+        "/watch/live/cam",
+    ] {
+        assert_eq!(relay.get(path).status, 200, "{path}");
+    }
+    let token = |scope: &[&str]| {
+        let mut args = vec!["token", "--jwks", &set];
+        args.extend(scope);
+        printed(&args).trim().to_owned()
+    };
+    let (good, other) = (token(&["--control"]), token(&["--watch", "*"]));
+    let answer = get(&relay, "/api/v1/streams", &format!("Bearer {good}"));
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let answer = get(&relay, "/api/v1/streams", &format!("Bearer {other}"));
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    let url = format!("http://{}", relay.http);
+    printed(&["top", &url, "--once", "--token", &good]);
+}
+
+#[test]
+fn an_address_that_is_denied_reaches_nothing() {
+    let (relay, _file) = configured("[auth]\ndeny = [\"127.0.0.0/8\"]\n");
+    for addr in [relay.rtmp, relay.http] {
+        let mut socket = TcpStream::connect(addr).unwrap();
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        let mut answer = Vec::new();
+        // Closed without a word, or reset.
+        drop(socket.read_to_end(&mut answer));
+        assert!(answer.is_empty());
+    }
+    let url = relay.moqt_url("live/cam");
+    let mut pull = Pull::start(&[&url, "--insecure", "--duration", "2s"]);
+    assert_eq!(pull.process.exit(LIMIT).code(), Some(1));
+}
