@@ -217,6 +217,15 @@ impl File {
 }
 
 impl Config {
+    /// Reads the file that the options name, if they do, and puts the layers together.
+    pub fn read(options: &Options) -> Result<Self, ConfigError> {
+        let file = match &options.config {
+            Some(path) => File::read(path)?,
+            None => File::default(),
+        };
+        Self::new(options, &file)
+    }
+
     /// Puts the layers together.
     pub fn new(options: &Options, file: &File) -> Result<Self, ConfigError> {
         let cert = options.tls_cert.clone().or_else(|| file.tls.cert.clone());

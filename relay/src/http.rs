@@ -2,7 +2,8 @@
 //!
 //! It reads the rest of the relay through the functions of a [`Context`] and runs on the control
 //! runtime, so a scrape never waits on media nor media on a scrape. Every answer is made from
-//! snapshots; nothing here changes the relay's state.
+//! snapshots; nothing here changes the relay's state but the request to read its configuration
+//! anew.
 
 mod dashboard;
 mod exposition;
@@ -20,6 +21,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
 use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -63,6 +65,15 @@ const MAX_ACCEPT_FAILURES: u32 = 300;
 /// Looks a stream up by its public name.
 pub type FindStream = dyn Fn(&str) -> Option<StreamDetail> + Send + Sync;
 
+/// What came of `POST /api/v1/config/reload`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ReloadOutcome {
+    /// Sections that are as the configuration says from now on.
+    pub applied: Vec<&'static str>,
+    /// Sections that differ, and stay as they are until a restart.
+    pub needs_restart: Vec<&'static str>,
+}
+
 /// Says whether an address may connect at all (`None`), or may see the control pages with the
 /// credential that it shows, if it shows one.
 pub type Guard = dyn Fn(IpAddr, Option<Option<String>>) -> Result<(), Denial> + Send + Sync;
@@ -83,6 +94,8 @@ pub struct Context {
     pub ready: Arc<AtomicBool>,
     /// SHA-256 of the leaf certificate, lower-case hex.
     pub certificate_sha256: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Reads the configuration anew, or says what is wrong with it.
+    pub reload: Arc<dyn Fn() -> Result<ReloadOutcome, String> + Send + Sync>,
     /// Who may ask.
     pub guard: Arc<Guard>,
 }

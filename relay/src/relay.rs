@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
 
 use crate::auth::Door;
-use crate::config::{Config, Listener};
+use crate::config::{Config, Listener, Options};
 use crate::endpoint::{self, Certificate, CertificateError};
 use crate::registry::Registry;
 use crate::shard::{Arrival, Phase, Shard, Shared};
@@ -21,7 +21,10 @@ use crate::{clock, http, net};
 
 mod monitor;
 mod process;
+mod reload;
 mod view;
+
+pub use reload::{Applied, ReloadError, Reloader};
 
 /// Why the relay does not start or does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +55,7 @@ pub struct Relay {
     phase: watch::Sender<Phase>,
     ready: Arc<AtomicBool>,
     shared: Arc<Shared>,
+    reloader: Arc<Reloader>,
     shards: Arc<Vec<Shard>>,
     http: tokio::task::JoinHandle<io::Result<()>>,
     publishers: TcpListener,
@@ -83,8 +87,9 @@ impl fmt::Display for Addrs {
 
 impl Relay {
     /// Binds every socket, then starts the shards and the control listener. When this returns,
-    /// everything is served. Must be called on the control runtime.
-    pub fn start(config: &Config) -> Result<Self, RelayError> {
+    /// everything is served. Must be called on the control runtime. `options` say where the
+    /// configuration is when it is to be read anew.
+    pub fn start(config: &Config, options: &Options) -> Result<Self, RelayError> {
         let certificate = Arc::new(match &config.tls {
             Some((chain, key)) => Certificate::from_files(chain, key)?,
             None => Certificate::self_made()?,
@@ -119,7 +124,13 @@ impl Relay {
             .collect::<io::Result<Vec<_>>>()?;
         let shards = Arc::new(shards);
         let ready = Arc::new(AtomicBool::new(true));
+        let reloader = Arc::new(Reloader {
+            options: options.clone(),
+            running: config.clone(),
+            shared: Arc::clone(&shared),
+        });
         let view = view::View {
+            reloader: Arc::clone(&reloader),
             shared: Arc::clone(&shared),
             shards: Arc::clone(&shards),
             addrs,
@@ -137,6 +148,7 @@ impl Relay {
             phase,
             ready,
             shared,
+            reloader,
             shards,
             http,
             publishers: TcpListener::from_std(publishers)?,
@@ -150,6 +162,11 @@ impl Relay {
     /// The addresses that the relay listens on.
     pub fn addrs(&self) -> Addrs {
         self.addrs
+    }
+
+    /// What reads the configuration anew.
+    pub fn reloader(&self) -> Arc<Reloader> {
+        Arc::clone(&self.reloader)
     }
 
     /// Serves until `shutdown` resolves, then drains. Returns whether every viewer left within

@@ -225,6 +225,60 @@ fn the_control_pages_want_a_credential_and_the_player_does_not() {
 }
 
 #[test]
+fn the_configuration_is_read_anew_and_nobody_is_dropped() {
+    let (mut relay, file) = configured(&keys());
+    let mut publisher = Publisher::publish(relay.rtmp, "live", &format!("cam?key={SECRET}"));
+    let post = |relay: &Weir| {
+        let mut socket = TcpStream::connect(relay.http).unwrap();
+        let request = "POST /api/v1/config/reload HTTP/1.1\r\nhost: test\r\n\
+             content-length: 0\r\nconnection: close\r\n\r\n";
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let newer = "third-secret-of-somebody";
+    let text = keys().replace(SECRET, newer) + "[viewer]\nmax_sessions = 9\n";
+    fs::write(file.path(), &text).unwrap();
+    let answer = post(&relay);
+    assert!(
+        answer.contains(r#""applied":["auth"],"needs_restart":["viewer"]"#),
+        "{answer}"
+    );
+    let mut refused = Publisher::connect(relay.rtmp, "live", &format!("cam?key={SECRET}"));
+    refused.wait_said("NetStream.Publish.Unauthorized");
+    // A mistake changes nothing.
+    fs::write(file.path(), "[auth]\nwatch = \"nobody\"\n").unwrap();
+    let answer = post(&relay);
+    assert!(
+        answer.starts_with("HTTP/1.1 422") && answer.contains(":2: "),
+        "{answer}"
+    );
+    assert_eq!(
+        relay.stream("live/cam").unwrap()["publisher"]["reconnects"],
+        0
+    );
+    publisher.raw(&[]).unwrap();
+    drop(Publisher::publish(
+        relay.rtmp,
+        "live",
+        &format!("cam?key={newer}"),
+    ));
+    // The same by signal.
+    fs::write(file.path(), keys()).unwrap();
+    relay.hang_up();
+    wait_for("the log to say so", LIMIT, || match relay.log() {
+        log if log.contains("read the configuration anew") => Ok(()),
+        log => Err(log),
+    });
+    drop(Publisher::publish(
+        relay.rtmp,
+        "live",
+        &format!("cam?key={SECRET}"),
+    ));
+}
+
+#[test]
 fn an_address_that_is_denied_reaches_nothing() {
     let (relay, _file) = configured("[auth]\ndeny = [\"127.0.0.0/8\"]\n");
     for addr in [relay.rtmp, relay.http] {

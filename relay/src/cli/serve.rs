@@ -2,14 +2,15 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, ConfigError, File, Options};
+use crate::config::{Config, Options};
 use crate::demo;
-use crate::relay::{Addrs, Relay};
+use crate::relay::{Addrs, Applied, Relay, Reloader};
 
 /// Arguments of `weir serve`.
 #[derive(clap::Args, Debug, Default)]
@@ -23,7 +24,7 @@ pub struct ServeArgs {
 
 /// Serves until SIGINT or SIGTERM.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let config = match configuration(&args.options) {
+    let config = match Config::read(&args.options) {
         Ok(config) => config,
         Err(error) => return Ok(super::usage(&error.into())),
     };
@@ -37,8 +38,9 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         .context("no runtime")?;
     runtime.block_on(async {
         let shutdown = super::signal()?;
-        let relay = Relay::start(&config)?;
+        let relay = Relay::start(&config, &args.options)?;
         announce(&relay, args.demo)?;
+        tokio::spawn(reload_at_hangup(relay.reloader()));
         let demo = args.demo.then(|| tokio::spawn(show_demo(relay.addrs())));
         relay.run(shutdown).await;
         if let Some(demo) = demo {
@@ -48,12 +50,28 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn configuration(options: &Options) -> Result<Config, ConfigError> {
-    let file = match &options.config {
-        Some(path) => File::read(path)?,
-        None => File::default(),
+/// Reads the configuration anew at each SIGHUP.
+#[cfg(unix)]
+async fn reload_at_hangup(reloader: Arc<Reloader>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => return tracing::warn!(%error, "SIGHUP will not reload the configuration"),
     };
-    Config::new(options, &file)
+    while hangup.recv().await.is_some() {
+        match reloader.reload() {
+            Ok(Applied {
+                applied,
+                needs_restart,
+            }) => tracing::info!(?applied, ?needs_restart, "read the configuration anew"),
+            Err(error) => tracing::warn!(%error, "the configuration stays as it was"),
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn reload_at_hangup(_: Arc<Reloader>) {
+    std::future::pending().await
 }
 
 /// Tells programs where the relay listens, a `name=addr` line each, and people what to do.

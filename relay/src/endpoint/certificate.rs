@@ -81,6 +81,11 @@ impl Certificate {
         })
     }
 
+    /// Uses another one for connections from now on.
+    pub fn replace(&self, other: Self) {
+        *self.current.write() = other.current.into_inner();
+    }
+
     /// Replaces a self-made certificate by a new one. Leaves one from files alone.
     pub fn renew(&self) -> Result<(), CertificateError> {
         if self.self_made {

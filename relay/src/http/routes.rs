@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::Serialize;
 use std::sync::Arc;
@@ -46,6 +46,7 @@ pub(super) fn router(context: Context, feeds: &Arc<Feeds>) -> Router {
         .route("/api/v1/live", get(feed::overview))
         .route("/api/v1/live/{*name}", get(feed::stream))
         .route("/metrics", get(prometheus))
+        .route("/api/v1/config/reload", post(reload))
         .layer(from_fn_with_state(context.clone(), guard::control));
     Router::new()
         .merge(control)
@@ -103,6 +104,15 @@ async fn prometheus(State(context): State<Context>) -> Response {
         .into_response()
 }
 
+/// Changes only what the relay's own file says, so a page of another site that asks for it
+/// changes nothing that its owner has not written.
+async fn reload(State(context): State<Context>) -> Response {
+    match (context.reload)() {
+        Ok(outcome) => ([NO_STORE], Json(outcome)).into_response(),
+        Err(error) => failure(StatusCode::UNPROCESSABLE_ENTITY, error),
+    }
+}
+
 async fn healthz() -> Response {
     ([NO_STORE], "ok\n").into_response()
 }
@@ -132,7 +142,8 @@ async fn unknown_path(uri: Uri) -> Response {
 }
 
 async fn wrong_method() -> Response {
-    let error = "only GET and HEAD are answered here".to_owned();
+    let error =
+        "this path answers other methods: GET, or POST for /api/v1/config/reload".to_owned();
     failure(StatusCode::METHOD_NOT_ALLOWED, error)
 }
 

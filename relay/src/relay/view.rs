@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use weir_protocol::moqt::Namespace;
 
-use super::{Addrs, process};
+use super::{Addrs, Applied, Reloader, process};
 use crate::auth::{Action, Attempt, Denial};
 use crate::clock;
-use crate::http;
+use crate::http::{self, ReloadOutcome};
 use crate::shard::{Shard, Shared};
 use crate::stats::snapshot::{History, ProcessSnapshot, StreamDetail, StreamSnapshot, StreamState};
 use crate::stats::{Kind, Merged, StreamFacts};
@@ -18,6 +18,7 @@ use crate::stream::{Presence, Stream};
 /// What the snapshots are made from.
 pub(super) struct View {
     pub(super) shared: Arc<Shared>,
+    pub(super) reloader: Arc<Reloader>,
     pub(super) shards: Arc<Vec<Shard>>,
     pub(super) addrs: Addrs,
     pub(super) started_us: u64,
@@ -30,6 +31,7 @@ impl View {
     pub(super) fn into_context(self, ready: Arc<AtomicBool>) -> http::Context {
         let Self {
             shared,
+            reloader,
             shards,
             addrs,
             started_us,
@@ -67,10 +69,23 @@ impl View {
                 process_snapshot(&process, &addrs, started_us, connections)
             }),
             ready,
+            reload: Arc::new(move || reload(&reloader)),
             guard: Arc::new(move |addr, shown| guard(&door, addr, shown)),
             certificate_sha256: Arc::new(move || shared.certificate.sha256()),
         }
     }
+}
+
+/// Reads the configuration anew, for the API.
+fn reload(reloader: &Reloader) -> Result<ReloadOutcome, String> {
+    let Applied {
+        applied,
+        needs_restart,
+    } = reloader.reload().map_err(|error| error.to_string())?;
+    Ok(ReloadOutcome {
+        applied,
+        needs_restart,
+    })
 }
 
 /// Whether an address may connect, or see the control pages with what it shows.

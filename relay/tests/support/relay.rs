@@ -186,6 +186,11 @@ impl Weir {
         Pull::start(&[url, "--insecure", "--duration", duration])
     }
 
+    /// Sends SIGHUP.
+    pub(crate) fn hang_up(&mut self) {
+        self.process.signal("HUP");
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn terminate(&mut self) {
         self.process.signal("TERM");
