@@ -9,10 +9,11 @@
 mod support;
 
 use std::net::{SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use support::{
-    Asked, MoqtClient, MoqtObject, Process, Source, Weir, push, recipes, sleep, track_of, wait_for,
+    Asked, MoqtClient, MoqtObject, Process, Source, Weir, now, push, recipes, sleep, track_of,
+    wait_for,
 };
 use weir_loadtest::impair::{Impairment, LinkConfig};
 use weir_protocol::moqt::message::{Subscribe, SubscribeNamespace};
@@ -121,9 +122,8 @@ fn gap_during(viewer: &Viewer, groups: u64, event: impl FnOnce()) -> Duration {
     };
     let mut event = Some(event);
     let from = viewer.newest().map_or(0, |newest| newest.group);
-    let (mut seen, mut last, mut longest): (usize, _, _) =
-        (count(), Instant::now(), Duration::ZERO);
-    let start = Instant::now();
+    let (mut seen, mut last, mut longest): (usize, _, _) = (count(), now(), Duration::ZERO);
+    let start = now();
     while viewer
         .newest()
         .is_none_or(|newest| newest.group < from + groups)
@@ -138,10 +138,10 @@ fn gap_during(viewer: &Viewer, groups: u64, event: impl FnOnce()) -> Duration {
         {
             event();
         }
-        let now: usize = count();
-        if now > seen {
+        let counted: usize = count();
+        if counted > seen {
             longest = longest.max(last.elapsed());
-            (seen, last) = (now, Instant::now());
+            (seen, last) = (counted, now());
         }
         sleep(Duration::from_millis(5));
     }
