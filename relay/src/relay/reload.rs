@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::config::{Config, ConfigError, Options};
 use crate::endpoint::{Certificate, CertificateError};
+use crate::session;
 use crate::shard::Shared;
 
 /// What came of reading the configuration anew.
@@ -73,12 +74,15 @@ fn differences(running: &Config, read: &Config) -> Vec<&'static str> {
         let Config {
             rtmp, quic, http, ..
         } = config;
-        let viewer = (
-            &config.session,
-            &config.endpoint,
-            &config.play,
-            config.max_sessions,
-        );
+        let session = &config.session;
+        let (reports, drain_to) = (session.reports, &session.drain_to);
+        // What is said of it in other sections.
+        let viewer = session::Config {
+            reports: true,
+            drain_to: None,
+            ..session.clone()
+        };
+        let viewer = (viewer, &config.endpoint, &config.play, config.max_sessions);
         [
             ("listen", format!("{:?}", (rtmp, quic, http))),
             ("shards", config.shards.to_string()),
@@ -89,6 +93,8 @@ fn differences(running: &Config, read: &Config) -> Vec<&'static str> {
             ),
             ("stream", format!("{:?}", config.registry)),
             ("viewer", format!("{viewer:?}")),
+            ("player", reports.to_string()),
+            ("edge", format!("{:?} {drain_to:?}", config.upstream)),
         ]
     };
     let pairs = sections(running).into_iter().zip(sections(read));
@@ -113,5 +119,9 @@ mod tests {
         assert_eq!(differences(&running, &read), ["viewer"]);
         let read = config("shards = 2\n[listen]\nhttp = \"127.0.0.1:1\"\n");
         assert_eq!(differences(&running, &read), ["listen", "shards"]);
+        let upstream = "shards = 1\n[edge]\nupstream = [\"moqt://origin.example\"]\n";
+        assert_eq!(differences(&running, &config(upstream)), ["edge"]);
+        let read = config("shards = 1\n[player]\nreports = false\n");
+        assert_eq!(differences(&running, &read), ["player"]);
     }
 }
