@@ -10,7 +10,16 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use support::{Process, Publisher, Pull, Scratch, Weir, push, recipes, wait_for, weir};
+use bytes::Bytes;
+use support::{
+    Asked, MoqtClient, Process, Publisher, Pull, Scratch, Weir, push, recipes, track_of, wait_for,
+    weir,
+};
+use weir_protocol::moqt::message::{
+    Publish, RequestOk, SubscribeNamespace, SubscribeTracks, TrackStatus,
+};
+use weir_protocol::moqt::token::Token;
+use weir_protocol::moqt::{Message, Namespace, Params, Properties, RequestErrorCode, Version};
 
 /// Longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -292,4 +301,140 @@ fn an_address_that_is_denied_reaches_nothing() {
     let url = relay.moqt_url("live/cam");
     let mut pull = Pull::start(&[&url, "--insecure", "--duration", "2s"]);
     assert_eq!(pull.process.exit(LIMIT).code(), Some(1));
+}
+
+/// A token of a type, in the parameters of a request.
+fn shown(kind: u64, value: &str) -> Params {
+    let value = Bytes::from(value.to_owned());
+    Params {
+        auth_tokens: vec![Token::UseValue { kind, value }],
+        ..Params::default()
+    }
+}
+
+/// Publishes a track by hand, and holds it.
+#[track_caller]
+fn published(client: &mut MoqtClient, namespace: &str, alias: u64, params: Params) -> Asked {
+    let request_id = client.fresh_id();
+    let mut asked = client.ask(Publish {
+        request_id,
+        track: track_of(namespace, "video"),
+        alias,
+        params,
+        properties: Properties::default(),
+    });
+    let answer = asked.next();
+    assert!(matches!(answer, Some(Message::RequestOk(_))), "{answer:?}");
+    asked
+}
+
+/// A relay whose live/cam has a key for everything, and that lets these watch without one.
+fn keyed(watch: &str) -> (Weir, Scratch) {
+    configured(&format!(
+        "[auth]\nwatch = \"{watch}\"\n[[auth.key]]\nstream = \"live/cam\"\nname = \"n\"\n\
+         plain = \"{SECRET}\"\nmay = [\"publish\", \"watch\", \"list\"]\n"
+    ))
+}
+
+#[test]
+fn leave_to_list_is_no_leave_to_watch() {
+    let (relay, _file) = keyed("anyone");
+    let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
+    let _closed = published(&mut source, "live/cam", 1, shown(0, SECRET));
+    let _open = published(&mut source, "live/open", 2, Params::default());
+    for (prefix, params, stream) in [
+        ("live", Params::default(), "live/open"),
+        ("live/cam", shown(0, SECRET), "live/cam"),
+    ] {
+        let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
+        let request_id = viewer.fresh_id();
+        let mut asked = viewer.ask(SubscribeTracks {
+            request_id,
+            prefix: Namespace::from_path(prefix).unwrap(),
+            params,
+        });
+        assert!(matches!(asked.next(), Some(Message::RequestOk(_))));
+        let mut offered = viewer.next_request();
+        let Message::Publish(offer) = offered.message.clone() else {
+            panic!("not PUBLISH: {:?}", offered.message);
+        };
+        assert_eq!(offer.track, track_of(stream, "video"));
+        offered.say(true, RequestOk::default());
+        assert!(!viewer.is_asked_within(Duration::from_secs(1)));
+    }
+}
+
+#[test]
+fn another_prefix_needs_leave_of_its_own() {
+    let (relay, _file) = keyed("credential");
+    let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
+    let params = Params {
+        namespace_prefix: Some(Namespace::from_path("live").unwrap()),
+        ..Params::default()
+    };
+    let prefix = || Namespace::from_path("live/cam").unwrap();
+    let (names, tracks) = (viewer.fresh_id(), viewer.fresh_id());
+    let names = viewer.ask(SubscribeNamespace {
+        request_id: names,
+        prefix: prefix(),
+        params: shown(0, SECRET),
+    });
+    let tracks = viewer.ask(SubscribeTracks {
+        request_id: tracks,
+        prefix: prefix(),
+        params: shown(0, SECRET),
+    });
+    for mut asked in [names, tracks] {
+        assert!(matches!(asked.next(), Some(Message::RequestOk(_))));
+        let answer = asked.update(viewer.fresh_id(), params.clone());
+        let Message::RequestError(refusal) = answer else {
+            panic!("it was granted: {answer:?}");
+        };
+        assert_eq!(refusal.code, RequestErrorCode::Unauthorized);
+        assert_eq!(asked.next(), None, "a refusal is the last message");
+    }
+}
+
+#[test]
+fn the_hop_itself_asks_for_no_credential_but_for_what_it_tells_of_a_stream() {
+    let (relay, _file) = keyed("credential");
+    let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
+    let _cam = published(&mut source, "live/cam", 1, shown(0, SECRET));
+    let mut player = MoqtClient::connect(relay.quic, Version::Draft19);
+    let mut status = |track: &str| {
+        let request_id = player.fresh_id();
+        player.ask(TrackStatus {
+            request_id,
+            track: track_of(".session/weir", track),
+            params: Params::default(),
+        })
+    };
+    assert!(matches!(
+        status("clock").next(),
+        Some(Message::RequestOk(_))
+    ));
+    let refusal = status("clock/live/cam").refused();
+    assert_eq!(refusal.code, RequestErrorCode::Unauthorized);
+    let request_id = player.fresh_id();
+    let mut report = player.ask(Publish {
+        request_id,
+        track: track_of(".session/weir", "report"),
+        alias: 7,
+        params: Params::default(),
+        properties: Properties::default(),
+    });
+    assert!(matches!(report.next(), Some(Message::RequestOk(_))));
+}
+
+#[test]
+fn the_relays_that_a_question_came_through_are_no_credential() {
+    let relay = Weir::start();
+    let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
+    let _cam = published(&mut source, "live/cam", 1, Params::default());
+    let mut edge = MoqtClient::connect(relay.quic, Version::Draft19);
+    // Ids may look like text.
+    edge.subscribe("video", shown(0x5745_4952, "a relay!"))
+        .subscribed();
+    let refusal = edge.subscribe("video", shown(0, "a relay!")).refused();
+    assert_eq!(refusal.code, RequestErrorCode::Unauthorized);
 }

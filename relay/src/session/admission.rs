@@ -17,7 +17,26 @@ impl Session {
     /// Asks the policy about a request. One that names no stream needs no leave of its own.
     pub(super) async fn admit(&self, request: &Message) -> Result<(), RequestError> {
         match wish(request) {
-            Some((action, name, params)) => self.authorize(action, &name, params).await,
+            Some((action, name, params)) => {
+                self.authorize(action, &name, &params.auth_tokens).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the policy about the prefix that an update wants, with the tokens of the update, or
+    /// else with those of its request.
+    pub(super) async fn admit_prefix(
+        &self,
+        update: &Params,
+        tokens: &[Token],
+    ) -> Result<(), RequestError> {
+        let tokens = match update.auth_tokens.is_empty() {
+            true => tokens,
+            false => &update.auth_tokens,
+        };
+        match &update.namespace_prefix {
+            Some(prefix) => self.authorize(Action::List, prefix, tokens).await,
             None => Ok(()),
         }
     }
@@ -28,9 +47,9 @@ impl Session {
         &self,
         action: Action,
         name: &Namespace,
-        params: &Params,
+        tokens: &[Token],
     ) -> Result<(), RequestError> {
-        let mut credentials: Vec<String> = params.auth_tokens.iter().filter_map(text).collect();
+        let mut credentials: Vec<String> = tokens.iter().filter_map(text).collect();
         if let Some(setup) = self.setup.get() {
             credentials.extend(setup.auth_tokens.iter().filter_map(text));
             let query = setup.path.as_deref().and_then(|path| path.split_once('?'));

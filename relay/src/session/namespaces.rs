@@ -14,6 +14,7 @@ use std::sync::{Arc, Weak};
 use weir_protocol::moqt::message::{
     NamespaceAdded, NamespaceDone, RequestError, RequestOk, RequestUpdate, SubscribeNamespace,
 };
+use weir_protocol::moqt::token::Token;
 use weir_protocol::moqt::{
     Message, Namespace, RequestErrorCode, SessionError, StreamRole, Version,
 };
@@ -57,6 +58,7 @@ pub(super) async fn serve(mut request: Request, message: SubscribeNamespace) -> 
     request.answer(RequestOk::default()).await?;
     let listing = Listing {
         prefix: message.prefix,
+        tokens: message.params.auth_tokens,
         told: Told::new(),
         request,
     };
@@ -67,6 +69,8 @@ pub(super) async fn serve(mut request: Request, message: SubscribeNamespace) -> 
 struct Listing {
     request: Request,
     prefix: Namespace,
+    /// Its credentials, for another prefix.
+    tokens: Vec<Token>,
     told: Told,
 }
 
@@ -85,7 +89,15 @@ impl Listing {
                 },
                 _ = self.request.stream.stopped() => return Ok(()),
                 message = self.request.reader.next(role), if listening => match message {
-                    Ok(Some(Message::RequestUpdate(update))) => self.update(update).await?,
+                    Ok(Some(Message::RequestUpdate(update))) => match self.update(update).await? {
+                        Ok(()) => {}
+                        // The answer to an update may be the last word (draft 19).
+                        Err(refusal) => {
+                            self.request.respond(refusal).await?;
+                            self.request.finish().await;
+                            return Ok(());
+                        }
+                    },
                     Ok(Some(other)) => {
                         let reason = format!("{} on a SUBSCRIBE_NAMESPACE", other.name());
                         return Err(Close::new(SessionError::ProtocolViolation, reason));
@@ -105,15 +117,20 @@ impl Listing {
     }
 
     /// Another prefix: what follows is relative to it. Names that it does not cover are forgotten,
-    /// as no message could withdraw them any more; those that both cover are known already.
-    async fn update(&mut self, update: RequestUpdate) -> Result<(), Close> {
-        self.request.session.ids.lock().accept(update.request_id)?;
+    /// as no message could withdraw them any more; those that both cover are known already. The
+    /// inner error is why it cannot be.
+    async fn update(&mut self, update: RequestUpdate) -> Result<Result<(), RequestError>, Close> {
+        let session = &self.request.session;
+        session.ids.lock().accept(update.request_id)?;
+        if let Err(refusal) = session.admit_prefix(&update.params, &self.tokens).await {
+            return Ok(Err(refusal));
+        }
         self.request.respond(RequestOk::default()).await?;
         if let Some(prefix) = update.params.namespace_prefix {
             self.told.retain(|name, _| name.starts_with(&prefix));
             self.prefix = prefix;
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Says what has changed since the last time.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use weir_protocol::moqt::message::{Publish, PublishDone, RequestOk, SubscribeTracks};
+use weir_protocol::moqt::token::Token;
 use weir_protocol::moqt::{
     Filter, FullTrackName, GroupOrder, Location, Message, Params, PublishDoneCode, SessionError,
     StreamRole, Version,
@@ -16,6 +17,7 @@ use super::request::{Request, properties};
 use super::subscribe::DEFAULT_PRIORITY;
 use super::viewer::Watching;
 use super::{Close, Session};
+use crate::auth::Action;
 use crate::clock;
 use crate::peer::Exchange;
 use crate::sender::{Handle, Join, Update, ViewerOptions};
@@ -31,6 +33,7 @@ pub(super) async fn serve(mut request: Request, message: SubscribeTracks) -> Res
     let mut offers = Offers {
         session: Arc::clone(&session),
         forward: message.params.forward.unwrap_or(true),
+        tokens: message.params.auth_tokens.into(),
         offered: HashSet::new(),
         followed: HashSet::new(),
         news: Arc::default(),
@@ -57,6 +60,12 @@ pub(super) async fn serve(mut request: Request, message: SubscribeTracks) -> Res
             message = request.reader.next(role), if listening => match message {
                 Ok(Some(Message::RequestUpdate(update))) => {
                     session.ids.lock().accept(update.request_id)?;
+                    let admitted = session.admit_prefix(&update.params, &offers.tokens).await;
+                    if let Err(refusal) = admitted {
+                        request.respond(refusal).await?;
+                        request.finish().await;
+                        return Ok(());
+                    }
                     prefix = update.params.namespace_prefix.unwrap_or(prefix);
                     request.respond(RequestOk::default()).await?;
                 }
@@ -80,6 +89,8 @@ pub(super) async fn serve(mut request: Request, message: SubscribeTracks) -> Res
 struct Offers {
     session: Arc<Session>,
     forward: bool,
+    /// The credentials of the request.
+    tokens: Arc<[Token]>,
     /// Aliases, which are no other track's in this process.
     offered: HashSet<u64>,
     /// Streams whose new tracks are heard of, by the time and name of their beginning.
@@ -106,13 +117,16 @@ impl Offers {
         }
         for track in stream.tracks() {
             if self.offered.len() < OFFERS_MAX && self.offered.insert(track.alias) {
-                let offer = offer(
-                    Arc::clone(&self.session),
-                    Arc::clone(stream),
-                    track,
-                    self.forward,
-                );
-                self.tasks.spawn(offer);
+                let (session, tokens) = (Arc::clone(&self.session), Arc::clone(&self.tokens));
+                let (stream, forward) = (Arc::clone(stream), self.forward);
+                self.tasks.spawn(async move {
+                    // Leave to list is no leave to watch: a stream below may have keys.
+                    let name = &stream.namespace;
+                    match session.authorize(Action::Watch, name, &tokens).await {
+                        Ok(()) => offer(session, stream, track, forward).await,
+                        Err(_) => Ok(()),
+                    }
+                });
             }
         }
     }
