@@ -2,7 +2,7 @@
 //!
 //! The player is served from the same rings as the viewers over QUIC. Headers are the player's
 //! own, payloads are the shared ones, and both are handed to the system in one vectored write.
-//! [`cursor`] decides what is next; [`feed`] has the mirrors that all players of a shard share.
+//! `cursor` decides what is next; `feed` has the mirrors that all players of a shard share.
 //!
 //! A play of a stream that nobody publishes waits a while, as players are often opened first;
 //! what has no publisher by then is refused by name, so that a program can say so and try again.

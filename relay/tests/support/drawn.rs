@@ -6,9 +6,9 @@ use std::process::{ChildStdin, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use super::process::{Process, now, sleep};
+use super::process::{Process, now, sleep, unix_ms};
 use super::source::ffmpeg;
 
 /// Pictures a second.
@@ -134,18 +134,9 @@ fn draw(mut input: ChildStdin, over: &AtomicBool) {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the browser's clock is compared with it"
-)]
-fn unix_ms() -> u128 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis())
-}
-
 /// A picture in planar YUV 4:2:0.
-fn picture(number: u32, unix_ms: u128) -> Vec<u8> {
-    let word = |value: u128| u16::try_from(value & 0xffff).unwrap_or(0);
+fn picture(number: u32, unix_ms: u64) -> Vec<u8> {
+    let word = |value: u64| u16::try_from(value & 0xffff).unwrap_or(0);
     let flash = match number % DRAWN_FPS < FLASH_FRAMES {
         true => u16::MAX,
         false => 0,
