@@ -50,10 +50,14 @@ fn set_up(version: Version) {
     assert_eq!(arrived, Message::Setup(hello));
 }
 
+fn video() -> FullTrackName {
+    let namespace = Namespace::from_path("live/cam").unwrap();
+    FullTrackName::new(namespace, Bytes::from_static(b"video")).unwrap()
+}
+
 /// The viewer asks for what comes next; the relay says where that is.
 fn subscribe(version: Version, ids: &mut RequestIds, largest: Location) -> (u64, Location) {
-    let namespace = Namespace::from_path("live/cam").unwrap();
-    let track = FullTrackName::new(namespace, Bytes::from_static(b"video")).unwrap();
+    let track = video();
     let request = Subscribe {
         request_id: ids.next_id(),
         track: track.clone(),
@@ -121,6 +125,35 @@ fn a_viewer_joins_in_the_middle_of_a_group_and_plays_without_a_gap() {
     }
 }
 
+/// Asks for what came before `start` in its group.
+fn joining(version: Version, request_id: u64, joining_request_id: u64, start: Location) -> Fetch {
+    // Since draft 20 there is no joining FETCH: the range is a filter.
+    let (kind, filter) = match version.has_fill() {
+        false => (
+            FetchKind::RelativeJoining {
+                joining_request_id,
+                groups: 0,
+            },
+            None,
+        ),
+        true => (
+            FetchKind::Filtered { track: video() },
+            Some(Filter::Absolute {
+                start: Location::new(start.group, 0),
+                end: Some(Location::new(start.group, start.object - 1)),
+            }),
+        ),
+    };
+    Fetch {
+        request_id,
+        kind,
+        params: Params {
+            filter,
+            ..Params::default()
+        },
+    }
+}
+
 /// What came before `start` in its group, on a FETCH stream.
 fn fetch(
     version: Version,
@@ -128,16 +161,8 @@ fn fetch(
     joining_request_id: u64,
     start: Location,
 ) -> Vec<(Location, u64)> {
-    let kind = FetchKind::RelativeJoining {
-        joining_request_id,
-        groups: 0,
-    };
+    let request = joining(version, request_id, joining_request_id, start);
     let params = Params::default();
-    let request = Fetch {
-        request_id,
-        kind,
-        params: params.clone(),
-    };
     carry(version, StreamRole::Opening, request);
     let ok = FetchOk {
         end_of_track: false,
