@@ -173,7 +173,10 @@ fn viewers_that_read_slowly_are_kept_out_of_loss_and_latency() {
     assert_eq!(slow.viewers, 1);
     // A tenth of what is sent: it cannot have all of it.
     assert!(slow.missed > slow.expected / 4, "{slow:?}");
-    assert_eq!(report.latency_us.count, report.delivery.expected);
+    // Frames are counted by number and latencies by time, so a frame that is due as the window
+    // opens or closes may be in one of them only: at each end one for each steady viewer.
+    let (timed, expected) = (report.latency_us.count, report.delivery.expected);
+    assert!(timed.abs_diff(expected) <= 2 * 3, "{timed} of {expected}");
 }
 
 #[test]
