@@ -11,6 +11,7 @@
 
 mod chunks;
 mod join;
+mod outlet;
 mod streams;
 mod viewer;
 mod waker;
@@ -22,6 +23,7 @@ use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use web_transport_quinn::Session;
 use weir_protocol::moqt::Location;
 
 use crate::clock;
@@ -29,6 +31,7 @@ use crate::ring::{Reader, Wake};
 use crate::stream::{Stream, Track};
 
 pub use join::Join;
+pub use outlet::{Lost, Opening, Outlet, OutletStream, WriteError};
 pub use streams::stream_priority;
 pub use viewer::{Done, ViewerOptions};
 use viewer::{Flow, Viewer};
@@ -51,23 +54,23 @@ pub fn send_window(cwnd: u64) -> u64 {
 
 /// The pumps of one shard, by track.
 #[derive(Debug)]
-pub struct Fanout {
+pub struct Fanout<C: Outlet = Session> {
     shard: usize,
-    pumps: Mutex<HashMap<u64, Arc<Mailbox>>>,
+    pumps: Mutex<HashMap<u64, Arc<Mailbox<C>>>>,
 }
 
 /// How viewers and their sessions reach a pump.
-#[derive(Debug, Default)]
-struct Mailbox {
+#[derive(Debug)]
+struct Mailbox<C: Outlet> {
     wake: Arc<Wake>,
-    commands: Mutex<Vec<Command>>,
+    commands: Mutex<Vec<Command<C>>>,
     /// Slots of viewers whose stream may take more.
     writable: Mutex<Vec<usize>>,
 }
 
 #[derive(Debug)]
-enum Command {
-    Add(Box<Viewer>),
+enum Command<C: Outlet> {
+    Add(Box<Viewer<C>>),
     Remove(u64),
     Update(u64, Update),
 }
@@ -87,32 +90,42 @@ pub struct Update {
 
 /// A running subscription. Dropping it ends it, resetting the stream that is open.
 #[derive(Debug)]
-pub struct Handle {
-    mailbox: Arc<Mailbox>,
+pub struct Handle<C: Outlet = Session> {
+    mailbox: Arc<Mailbox<C>>,
     id: u64,
 }
 
-impl Handle {
+impl<C: Outlet> Handle<C> {
     /// Applies a REQUEST_UPDATE.
     pub fn update(&self, update: Update) {
         self.mailbox.send(Command::Update(self.id, update));
     }
 }
 
-impl Drop for Handle {
+impl<C: Outlet> Drop for Handle<C> {
     fn drop(&mut self) {
         self.mailbox.send(Command::Remove(self.id));
     }
 }
 
-impl Mailbox {
-    fn send(&self, command: Command) {
+impl<C: Outlet> Default for Mailbox<C> {
+    fn default() -> Self {
+        Self {
+            wake: Arc::default(),
+            commands: Mutex::default(),
+            writable: Mutex::default(),
+        }
+    }
+}
+
+impl<C: Outlet> Mailbox<C> {
+    fn send(&self, command: Command<C>) {
         self.commands.lock().push(command);
         self.wake.wake();
     }
 }
 
-impl Fanout {
+impl<C: Outlet> Fanout<C> {
     /// The fan-out of a shard, which has no viewers.
     pub fn new(shard: usize) -> Self {
         Self {
@@ -128,12 +141,12 @@ impl Fanout {
         self: &Arc<Self>,
         stream: &Arc<Stream>,
         track: &Arc<Track>,
-        options: ViewerOptions,
-    ) -> (Handle, oneshot::Receiver<Done>) {
+        options: ViewerOptions<C>,
+    ) -> (Handle<C>, oneshot::Receiver<Done>) {
         let (done, receiver) = oneshot::channel();
         let mut pumps = self.pumps.lock();
         let mailbox = pumps.entry(track.alias).or_insert_with(|| {
-            let mailbox = Arc::<Mailbox>::default();
+            let mailbox = Arc::<Mailbox<C>>::default();
             let pump = Pump::new(self, stream, track, &mailbox);
             tokio::spawn(pump.run());
             mailbox
@@ -149,13 +162,13 @@ impl Fanout {
 }
 
 /// The task that serves one track's viewers on one shard.
-struct Pump {
-    fanout: Arc<Fanout>,
+struct Pump<C: Outlet> {
+    fanout: Arc<Fanout<C>>,
     stream: Arc<Stream>,
     alias: u64,
-    mailbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox<C>>,
     reader: Reader,
-    viewers: Vec<Option<Box<Viewer>>>,
+    viewers: Vec<Option<Box<Viewer<C>>>>,
     slots: HashMap<u64, usize>,
     /// The next slot to serve, and how many are still to be served since the ring changed.
     cursor: usize,
@@ -163,12 +176,12 @@ struct Pump {
     scratch: Vec<usize>,
 }
 
-impl Pump {
+impl<C: Outlet> Pump<C> {
     fn new(
-        fanout: &Arc<Fanout>,
+        fanout: &Arc<Fanout<C>>,
         stream: &Arc<Stream>,
         track: &Arc<Track>,
-        mailbox: &Arc<Mailbox>,
+        mailbox: &Arc<Mailbox<C>>,
     ) -> Self {
         let reader = Reader::new(Arc::clone(&track.ring), Arc::clone(&mailbox.wake));
         Self {
@@ -268,7 +281,7 @@ impl Pump {
         }
     }
 
-    fn add(&mut self, mut viewer: Box<Viewer>) {
+    fn add(&mut self, mut viewer: Box<Viewer<C>>) {
         let slot = self.viewers.iter().position(Option::is_none);
         let slot = slot.unwrap_or_else(|| {
             self.viewers.push(None);

@@ -3,36 +3,44 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use web_transport_quinn::SendStream;
 use weir_protocol::moqt::subgroup::{SubgroupHeader, SubgroupId};
 use weir_protocol::moqt::{GroupOrder, StreamResetCode};
 use weir_protocol::wire::put_vi64;
 
+use super::outlet::OutletStream;
 use crate::ring::{Object, Subgroup, SubgroupEnd};
 
 /// A subgroup's stream to a viewer.
-pub(super) struct Open {
+pub(super) struct Open<S> {
     pub(super) group: u64,
     pub(super) subgroup: Arc<Subgroup>,
     /// None when the viewer has stopped it: it is not opened again (draft 19, "Closing Subgroup
     /// Streams").
-    pub(super) stream: Option<SendStream>,
+    pub(super) stream: Option<S>,
     /// Id of the object written last.
     pub(super) previous: Option<u64>,
 }
 
 /// All of them.
-#[derive(Default)]
-pub(super) struct Streams {
-    open: Vec<Open>,
+pub(super) struct Streams<S> {
+    open: Vec<Open<S>>,
     /// The one that is written to.
     current: usize,
 }
 
-impl Streams {
+impl<S> Default for Streams<S> {
+    fn default() -> Self {
+        Self {
+            open: Vec::new(),
+            current: 0,
+        }
+    }
+}
+
+impl<S: OutletStream> Streams<S> {
     /// Makes the stream of `subgroup` the one that is written to. Returns whether there is one.
     pub(super) fn select(&mut self, subgroup: &Arc<Subgroup>) -> bool {
-        let is = |open: &Open| Arc::ptr_eq(&open.subgroup, subgroup);
+        let is = |open: &Open<S>| Arc::ptr_eq(&open.subgroup, subgroup);
         if self.open.get(self.current).is_some_and(is) {
             return true;
         }
@@ -41,18 +49,18 @@ impl Streams {
         found.is_some()
     }
 
-    pub(super) fn add(&mut self, open: Open) {
+    pub(super) fn add(&mut self, open: Open<S>) {
         self.current = self.open.len();
         self.open.push(open);
     }
 
     /// The one that is written to.
-    pub(super) fn current(&mut self) -> Option<&mut Open> {
+    pub(super) fn current(&mut self) -> Option<&mut Open<S>> {
         self.open.get_mut(self.current)
     }
 
     /// Takes out a stream whose subgroup has ended for a viewer at `position`, with its end.
-    pub(super) fn ended(&mut self, position: u64) -> Option<(Option<SendStream>, SubgroupEnd)> {
+    pub(super) fn ended(&mut self, position: u64) -> Option<(Option<S>, SubgroupEnd)> {
         let mut open = self.open.iter().enumerate();
         let (index, end) = open.find_map(|(index, open)| {
             let end = open.subgroup.end_at(position)?;
@@ -76,7 +84,7 @@ impl Streams {
         self.current = 0;
     }
 
-    fn take(&mut self, index: usize) -> Open {
+    fn take(&mut self, index: usize) -> Open<S> {
         let open = self.open.remove(index);
         if self.current > index {
             self.current -= 1;
@@ -86,10 +94,9 @@ impl Streams {
 }
 
 /// Resets a stream, unless the peer has stopped it, which has reset it.
-pub(super) fn reset(stream: Option<SendStream>, code: u64) {
-    if let Some(mut stream) = stream {
-        // Fails only when the peer stopped the stream.
-        let _ = stream.reset(u32::try_from(code).unwrap_or(0));
+pub(super) fn reset(stream: Option<impl OutletStream>, code: u64) {
+    if let Some(stream) = stream {
+        stream.reset(u32::try_from(code).unwrap_or(0));
     }
 }
 

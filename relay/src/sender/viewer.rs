@@ -1,21 +1,20 @@
 //! One viewer of one track: its policy's actions, turned into subgroup streams.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use tokio::sync::oneshot;
-use web_transport_quinn::{SendStream, Session, SessionError, WriteError};
+use web_transport_quinn::Session;
 use weir_protocol::moqt::location::LAST_OBJECT;
 use weir_protocol::moqt::{GroupOrder, StreamResetCode, Version};
 
+use super::Update;
 use super::chunks::Batch;
 use super::join::Join;
+use super::outlet::{Lost, Opening, Outlet, OutletStream, WriteError};
 use super::streams::{Open, Streams, distance, group_priority, header, reset, stream_priority};
 use super::waker::ViewerWaker;
-use super::{Update, send_window};
 use crate::clock;
 use crate::ring::{Entry, Mirror, Placed, Reader, SubgroupEnd};
 use crate::stats::{Arrears, Recorder, SkipReason, Stage};
@@ -23,9 +22,9 @@ use crate::stream::{Stream, Track, ViewerCounters};
 use crate::subscription::{Action, End, Options, Subscription};
 
 /// What a subscription is made of.
-pub struct ViewerOptions {
+pub struct ViewerOptions<C = Session> {
     /// The viewer's connection.
-    pub connection: Arc<Session>,
+    pub connection: Arc<C>,
     /// The draft that it speaks.
     pub version: Version,
     /// What to send.
@@ -56,12 +55,10 @@ pub(super) enum Flow {
     Over,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<SendStream, SessionError>> + Send>>;
-
 /// One viewer of one track.
-pub(super) struct Viewer {
+pub(super) struct Viewer<C: Outlet> {
     id: u64,
-    connection: Arc<Session>,
+    connection: Arc<C>,
     legacy: bool,
     alias: u64,
     subscriber_priority: u8,
@@ -70,13 +67,13 @@ pub(super) struct Viewer {
     shard: usize,
     source: Arc<Stream>,
     subscription: Subscription,
-    opening: Option<Opening>,
-    open: Streams,
+    opening: Option<Opening<C::Stream>>,
+    open: Streams<C::Stream>,
     batch: Batch,
     blocked: bool,
     arrears: Arrears,
     /// Puts the viewer on the pump's list.
-    notice: Option<Arc<ViewerWaker>>,
+    notice: Option<Arc<ViewerWaker<C>>>,
     waker: Waker,
     streams: u64,
     counters: Arc<ViewerCounters>,
@@ -86,9 +83,9 @@ pub(super) struct Viewer {
     done: Option<oneshot::Sender<Done>>,
 }
 
-impl Viewer {
+impl<C: Outlet> Viewer<C> {
     pub(super) fn new(
-        options: ViewerOptions,
+        options: ViewerOptions<C>,
         track: &Arc<Track>,
         source: &Arc<Stream>,
         shard: usize,
@@ -125,7 +122,7 @@ impl Viewer {
         self.id
     }
 
-    pub(super) fn set_waker(&mut self, waker: ViewerWaker) {
+    pub(super) fn set_waker(&mut self, waker: ViewerWaker<C>) {
         let notice = Arc::new(waker);
         self.waker = Waker::from(Arc::clone(&notice));
         self.notice = Some(notice);
@@ -224,7 +221,7 @@ impl Viewer {
                 self.close_ended(*now_us);
                 return match self.poll_open(entry.group, object) {
                     Poll::Ready(Ok(())) => Poll::Ready(None),
-                    Poll::Ready(Err(_)) => Poll::Ready(Some(Flow::Over)),
+                    Poll::Ready(Err(Lost)) => Poll::Ready(Some(Flow::Over)),
                     Poll::Pending => Poll::Pending,
                 };
             }
@@ -241,13 +238,13 @@ impl Viewer {
         match self.poll_write() {
             Poll::Ready(Ok(())) => self.on_written(now_us, recorder),
             // The viewer refuses the rest of the subgroup.
-            Poll::Ready(Err(WriteError::Stopped(_))) => {
+            Poll::Ready(Err(WriteError::Stopped)) => {
                 self.batch.clear();
                 if let Some(open) = self.open.current() {
                     reset(open.stream.take(), StreamResetCode::Cancelled.code());
                 }
             }
-            Poll::Ready(Err(_)) => return Poll::Ready(Some(Flow::Over)),
+            Poll::Ready(Err(WriteError::Lost)) => return Poll::Ready(Some(Flow::Over)),
             Poll::Pending => return Poll::Pending,
         }
         Poll::Ready(None)
@@ -260,12 +257,9 @@ impl Viewer {
         Flow::Waiting
     }
 
-    fn poll_open(&mut self, group: u64, first: &Placed) -> Poll<Result<(), SessionError>> {
+    fn poll_open(&mut self, group: u64, first: &Placed) -> Poll<Result<(), Lost>> {
         let connection = &self.connection;
-        let opening = self.opening.get_or_insert_with(|| {
-            let connection = Arc::clone(connection);
-            Box::pin(async move { connection.open_uni().await })
-        });
+        let opening = self.opening.get_or_insert_with(|| connection.open());
         let mut cx = Context::from_waker(&self.waker);
         let Poll::Ready(opened) = opening.as_mut().poll(&mut cx) else {
             return Poll::Pending;
@@ -277,11 +271,9 @@ impl Viewer {
         let priority = stream_priority(self.subscriber_priority, publisher)
             + group_priority(self.group_order, group);
         if priority != 0 {
-            // Fails only for a stream that is closed already, which the first write will tell.
-            let _ = stream.set_priority(priority);
+            stream.set_priority(priority);
         }
-        let cwnd = quinn::Connection::stats(&self.connection).path.cwnd;
-        self.connection.set_send_window(send_window(cwnd));
+        self.connection.fit_send_window();
         self.streams += 1;
         self.open.add(Open {
             group,
@@ -332,7 +324,7 @@ impl Viewer {
     /// Sends an object that came in a datagram. What does not fit the viewer's path is dropped, as
     /// the drafts say.
     fn send_datagram(&mut self, object: &Placed, now_us: &mut u64, recorder: &mut Recorder) {
-        let sent = self.connection.send_datagram(object.wire.clone()).is_ok();
+        let sent = self.connection.send_datagram(object.wire.clone());
         let taken_us = self.arrears.taken_us(object.complete_us, *now_us);
         if let (true, Some(taken_us)) = (sent, taken_us) {
             let queued_us = taken_us.saturating_sub(object.complete_us);
@@ -351,13 +343,12 @@ impl Viewer {
     fn poll_write(&mut self) -> Poll<Result<(), WriteError>> {
         let open = self.open.current();
         let Some(stream) = open.and_then(|open| open.stream.as_mut()) else {
-            return Poll::Ready(Err(WriteError::ClosedStream));
+            return Poll::Ready(Err(WriteError::Stopped));
         };
         let mut cx = Context::from_waker(&self.waker);
         while !self.batch.is_empty() {
-            let written = pin!(stream.write_chunks(self.batch.remaining())).poll(&mut cx);
-            match written {
-                Poll::Ready(Ok(written)) => self.batch.on_accepted(written.chunks),
+            match stream.poll_write(&mut cx, self.batch.remaining()) {
+                Poll::Ready(Ok(chunks)) => self.batch.on_accepted(chunks),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             }
@@ -408,16 +399,13 @@ impl Viewer {
         }
     }
 
-    fn finish(&self, stream: Option<SendStream>, now_us: u64) {
-        let Some(mut stream) = stream else {
+    fn finish(&self, stream: Option<C::Stream>, now_us: u64) {
+        let Some(acknowledged) = stream.and_then(C::Stream::finish) else {
             return;
         };
-        if stream.finish().is_err() {
-            return;
-        }
         let (source, shard) = (Arc::clone(&self.source), self.shard);
         tokio::spawn(async move {
-            if let Ok(None) = stream.stopped().await {
+            if acknowledged.await {
                 let acked_us = clock::now_us();
                 let took_us = acked_us.saturating_sub(now_us);
                 let mut recorder = source.recorder(shard).lock();
@@ -433,13 +421,13 @@ impl Viewer {
     }
 }
 
-impl Drop for Viewer {
+impl<C: Outlet> Drop for Viewer<C> {
     fn drop(&mut self) {
         self.reset(StreamResetCode::Cancelled);
     }
 }
 
-impl std::fmt::Debug for Viewer {
+impl<C: Outlet> std::fmt::Debug for Viewer<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Viewer")
             .field("id", &self.id)

@@ -4,18 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
-use super::Mailbox;
+use super::{Mailbox, Outlet};
 
 /// Puts its viewer's slot on the pump's list when the viewer's stream takes more.
-#[derive(Debug)]
-pub(super) struct ViewerWaker {
-    mailbox: Arc<Mailbox>,
+pub(super) struct ViewerWaker<C: Outlet> {
+    mailbox: Arc<Mailbox<C>>,
     slot: usize,
     queued: AtomicBool,
 }
 
-impl ViewerWaker {
-    pub(super) fn new(mailbox: Arc<Mailbox>, slot: usize) -> Self {
+impl<C: Outlet> ViewerWaker<C> {
+    pub(super) fn new(mailbox: Arc<Mailbox<C>>, slot: usize) -> Self {
         Self {
             mailbox,
             slot,
@@ -29,7 +28,7 @@ impl ViewerWaker {
     }
 }
 
-impl Wake for ViewerWaker {
+impl<C: Outlet> Wake for ViewerWaker<C> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
