@@ -37,7 +37,7 @@ mod window;
 pub use crew::CrewError;
 pub use media::{Kind, Track};
 pub use payload::{MAX_FRAME_BYTES, MIN_FRAME_BYTES};
-pub use plan::{Churn, Door, Plan, Publish, Relay, Slow, Transport};
+pub use plan::{Churn, Door, Interleave, Plan, Publish, Relay, Slow, Transport};
 pub use process::Host;
 pub use profile::{DEFAULT as DEFAULT_PROFILE, Profile, all as profiles, find as profile};
 pub use publisher::PublishError;

@@ -15,7 +15,7 @@ use std::{
 
 use relay::{Fault, Relay as TestRelay};
 use weir_loadtest::load::{
-    self, Churn, Door, LoadError, Plan, Publish, Relay, Report, Slow, Track, Transport,
+    self, Churn, Door, Interleave, LoadError, Plan, Publish, Relay, Report, Slow, Track, Transport,
 };
 
 fn plan() -> Plan {
@@ -28,6 +28,7 @@ fn plan() -> Plan {
         transport: Transport::Quic,
         draft: None,
         publish: Publish::Rtmp,
+        interleave: Interleave::Even,
         ramp: Duration::from_millis(100),
         warm_up: Duration::from_millis(200),
         window: Duration::from_secs(2),

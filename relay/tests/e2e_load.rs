@@ -5,7 +5,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use weir_loadtest::load::{
-    self, Churn, Kind, Plan, Publish, Relay, Report, Slow, Track, Transport,
+    self, Churn, Interleave, Kind, Plan, Publish, Relay, Report, Slow, Track, Transport,
 };
 
 /// Twenty viewers of a small stream with audio.
@@ -19,6 +19,7 @@ fn plan() -> Plan {
         transport: Transport::Quic,
         draft: None,
         publish: Publish::Rtmp,
+        interleave: Interleave::Even,
         ramp: Duration::from_millis(500),
         warm_up: Duration::from_millis(500),
         window: Duration::from_secs(3),

@@ -8,8 +8,8 @@ use weir_protocol::moqt::Version;
 
 use crate::{
     load::{
-        self, Churn, DEFAULT_PROFILE, Kind, MAX_FRAME_BYTES, MIN_FRAME_BYTES, Plan, Profile,
-        Publish, Slow, Track, Transport,
+        self, Churn, DEFAULT_PROFILE, Interleave, Kind, MAX_FRAME_BYTES, MIN_FRAME_BYTES, Plan,
+        Profile, Publish, Slow, Track, Transport,
     },
     units,
 };
@@ -30,8 +30,9 @@ const CHURN_MAX: f64 = 1_000.0;
 #[command(next_help_heading = "Work")]
 pub(super) struct WorkArgs {
     /// A workload by name; what else is given changes it (`weir-loadtest profiles` lists them)
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_PROFILE)]
-    profile: String,
+    /// [default: fanout]
+    #[arg(long, value_name = "NAME")]
+    pub(super) profile: Option<String>,
     /// Application and key of the stream; several streams are numbered
     #[arg(long, value_name = "APP/KEY", default_value = "live/load", value_parser = stream_name)]
     stream: String,
@@ -59,6 +60,9 @@ pub(super) struct WorkArgs {
     /// Rate of AAC audio beside the video, as in 128kbit; 0 is none
     #[arg(long, value_name = "RATE", value_parser = rate_or_none)]
     audio: Option<u64>,
+    /// When audio is written
+    #[arg(long, value_enum, default_value_t = Pattern::Even)]
+    interleave: Pattern,
     /// From the first viewer's start to the last one's
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = units::duration)]
     ramp: Duration,
@@ -104,6 +108,15 @@ enum Sizes {
     Encoder,
 }
 
+/// When audio is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Pattern {
+    /// Each frame when it is due
+    Even,
+    /// With the next video frame, as ffmpeg's muxer does
+    Muxed,
+}
+
 fn frame_bytes() -> clap::builder::RangedU64ValueParser {
     value_parser!(u64).range(MIN_FRAME_BYTES as u64..=MAX_FRAME_BYTES as u64 / 8)
 }
@@ -147,7 +160,7 @@ fn draft(text: &str) -> Result<u64, String> {
 impl WorkArgs {
     /// The plan, over raw QUIC and published by RTMP.
     pub(super) fn plan(&self) -> anyhow::Result<Plan> {
-        self.plan_of(&self.profile)
+        self.plan_of(self.profile.as_deref().unwrap_or(DEFAULT_PROFILE))
     }
 
     /// The same of another profile.
@@ -176,6 +189,10 @@ impl WorkArgs {
             transport: Transport::Quic,
             draft: self.draft,
             publish: Publish::Rtmp,
+            interleave: match self.interleave {
+                Pattern::Even => Interleave::Even,
+                Pattern::Muxed => Interleave::Muxed,
+            },
             ramp: self.ramp,
             warm_up: self.warm_up,
             window: self.duration,

@@ -17,7 +17,10 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::media::Track;
+use super::{
+    media::{Kind, Track},
+    plan::Interleave,
+};
 use crate::clock::Clock;
 
 /// Frames that may be due and not yet written, for each stream: seconds of them. Beyond, the
@@ -51,11 +54,16 @@ pub(super) struct Metronome {
 impl Metronome {
     /// Begins to tick. A stream whose receiver is gone, or [`BACKLOG`] behind, is told no more:
     /// its publisher sees the channel closed.
-    pub(super) fn start(clock: Clock, tracks: &[Track], streams: Vec<mpsc::Sender<Tick>>) -> Self {
+    pub(super) fn start(
+        clock: Clock,
+        tracks: &[Track],
+        interleave: Interleave,
+        streams: Vec<mpsc::Sender<Tick>>,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (tracks, stopped) = (tracks.to_vec(), Arc::clone(&stop));
+        let schedule = Schedule::new(tracks, interleave, streams.len());
+        let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
-            let schedule = Schedule::new(&tracks, streams.len());
             let begin_ns = clock.now_us() * 1_000 + LEAD_NS;
             let mut streams: Vec<_> = streams.into_iter().map(Some).collect();
             for (due_ns, stream, track, index) in schedule {
@@ -108,15 +116,23 @@ fn sleep_until(clock: &Clock, due_us: u64, stop: &AtomicBool) -> bool {
 #[derive(Debug)]
 struct Schedule {
     tracks: Vec<Track>,
+    /// From one video frame to the next, where audio waits for it; else 1.
+    audio_grid_ns: u64,
     streams: u64,
     /// Time, stream, track, number of each track's next frame.
     next: BinaryHeap<Reverse<(u64, usize, usize, u64)>>,
 }
 
 impl Schedule {
-    fn new(tracks: &[Track], streams: usize) -> Self {
+    fn new(tracks: &[Track], interleave: Interleave, streams: usize) -> Self {
+        let video = tracks.iter().find(|track| track.kind == Kind::Video);
+        let audio_grid_ns = match (interleave, video) {
+            (Interleave::Muxed, Some(video)) => video.interval_ns.max(1),
+            (Interleave::Muxed, None) | (Interleave::Even, _) => 1,
+        };
         let mut schedule = Self {
             tracks: tracks.to_vec(),
+            audio_grid_ns,
             streams: streams.max(1) as u64,
             next: BinaryHeap::new(),
         };
@@ -132,9 +148,15 @@ impl Schedule {
         let Some(kind) = self.tracks.get(track) else {
             return;
         };
+        let (spread_ns, due_ns) = match kind.kind {
+            Kind::Audio if self.audio_grid_ns > 1 => (
+                self.audio_grid_ns,
+                kind.due_ns(index).next_multiple_of(self.audio_grid_ns),
+            ),
+            Kind::Audio | Kind::Video => (kind.interval_ns, kind.due_ns(index)),
+        };
         // Encoders do not work in step: streams are spread over the time of one frame.
-        let offset = kind.interval_ns / self.streams * stream as u64;
-        let due = kind.due_ns(index) + offset;
+        let due = due_ns + spread_ns / self.streams * stream as u64;
         self.next.push(Reverse((due, stream, track, index)));
     }
 }
@@ -156,7 +178,9 @@ mod tests {
     #[test]
     fn frames_of_all_tracks_and_streams_are_due_in_order_and_none_is_left_out() {
         let tracks = [Track::constant(30.0, 60, 1_000), Track::aac(128_000)];
-        let frames: Vec<_> = Schedule::new(&tracks, 3).take(1_000).collect();
+        let frames: Vec<_> = Schedule::new(&tracks, Interleave::Even, 3)
+            .take(1_000)
+            .collect();
         assert!(frames.is_sorted_by_key(|frame| frame.0));
         for stream in 0..3 {
             for track in 0..2 {
@@ -171,8 +195,27 @@ mod tests {
     #[test]
     fn streams_are_spread_over_the_time_of_a_frame() {
         let tracks = [Track::constant(10.0, 10, 1_000)];
-        let first: Vec<u64> = Schedule::new(&tracks, 4).take(5).map(|f| f.0).collect();
+        let schedule = Schedule::new(&tracks, Interleave::Even, 4);
+        let first: Vec<u64> = schedule.take(5).map(|frame| frame.0).collect();
         assert_eq!(first, [0, 25_000_000, 50_000_000, 75_000_000, 100_000_000]);
+    }
+
+    #[test]
+    fn audio_that_is_muxed_leaves_with_the_next_video_frame_and_none_is_left_out() {
+        let tracks = [Track::constant(25.0, 50, 1_000), Track::aac(128_000)];
+        let schedule = Schedule::new(&tracks, Interleave::Muxed, 2);
+        let frames: Vec<_> = schedule.take(1_000).collect();
+        assert!(frames.is_sorted_by_key(|frame| frame.0));
+        let times = |wanted| {
+            let of = move |frame: &&(u64, usize, usize, u64)| (frame.1, frame.2) == (1, wanted);
+            frames.iter().filter(of).map(|frame| frame.0)
+        };
+        let video: std::collections::HashSet<u64> = times(0).collect();
+        assert!(times(1).all(|due| video.contains(&due)));
+        let even = |index: usize| tracks[1].due_ns(index as u64) + 20_000_000;
+        let waits = times(1).enumerate().map(|(index, due)| due - even(index));
+        assert!(waits.max() < Some(40_000_000));
+        assert!(times(1).count() > 150);
     }
 
     #[test]
@@ -180,7 +223,7 @@ mod tests {
         let clock = Clock::start();
         let (sender, mut receiver) = mpsc::channel(BACKLOG);
         let tracks = [Track::constant(1_000.0, 10, 1_000)];
-        let metronome = Metronome::start(clock, &tracks, vec![sender]);
+        let metronome = Metronome::start(clock, &tracks, Interleave::Even, vec![sender]);
         let ticks: Vec<_> = (0..5).filter_map(|_| receiver.blocking_recv()).collect();
         drop(metronome);
         assert!(

@@ -156,7 +156,8 @@ impl Publishers {
                 }));
             }
         }
-        publishers.metronome = Some(Metronome::start(clock, &plan.tracks, senders));
+        let metronome = Metronome::start(clock, &plan.tracks, plan.interleave, senders);
+        publishers.metronome = Some(metronome);
         Ok(publishers)
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    super::{Kind, Percentiles, Track, Transport},
+    super::{Interleave, Kind, Percentiles, Track, Transport},
     BYTES_PER_GB, ChurnUse, ClientUse, Delivery, Plan, Report, ServerUse, SlowUse,
 };
 
@@ -62,6 +62,9 @@ impl fmt::Display for Plan {
         write!(f, " over {carrier}")?;
         for track in &self.tracks {
             write!(f, ", {track}")?;
+        }
+        if self.interleave == Interleave::Muxed && self.tracks.len() > 1 {
+            write!(f, ", audio with the next video frame")?;
         }
         Ok(())
     }
