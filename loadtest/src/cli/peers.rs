@@ -17,7 +17,7 @@ use super::{
     work::WorkArgs,
 };
 use crate::{
-    load::{self, Report},
+    load::{self, Plan, Report},
     peers::{Contestant, Programs, Running, Sitting, markdown},
 };
 
@@ -28,8 +28,9 @@ const WORK: &str = "fanout,small-frames";
 pub(super) struct PeersArgs {
     #[command(flatten)]
     work: WorkArgs,
-    /// The workloads, by name
+    /// The workloads, by name; --profile is one
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = WORK)]
+    #[arg(conflicts_with = "profile")]
     works: Vec<String>,
     /// Who takes part: weir, weir-1, moq-relay, moq-relay-1, nginx
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = contestant)]
@@ -74,9 +75,24 @@ pub(super) fn run(args: &PeersArgs) -> anyhow::Result<ExitCode> {
         [] => &Contestant::ALL[..],
         only => only,
     };
+    let works = match &args.work.profile {
+        Some(name) => std::slice::from_ref(name),
+        None => &args.works,
+    };
+    let plans: Vec<(&str, Plan)> = works
+        .iter()
+        .map(|name| Ok((name.as_str(), args.work.plan_of(name)?)))
+        .collect::<anyhow::Result<_>>()?;
+    let mut failed = 0;
     let mut sittings = Vec::new();
-    for work in &args.works {
-        sittings.push(sit(args, work, contestants, &programs)?);
+    for (work, plan) in &plans {
+        sittings.push(sit(
+            args,
+            (work, plan),
+            contestants,
+            &programs,
+            &mut failed,
+        )?);
     }
     let versions = versions(&programs, contestants);
     let table = markdown(&sittings, &versions);
@@ -89,17 +105,22 @@ pub(super) fn run(args: &PeersArgs) -> anyhow::Result<ExitCode> {
     let runs = sittings.into_iter().flat_map(|sitting| sitting.runs);
     let reports: Vec<Report> = runs.flat_map(|(_, reports)| reports).collect();
     output::files(&args.files, &reports)?;
+    if failed > 0 {
+        // What did run is in the table and in the files all the same.
+        bail!("{failed} runs failed; what was said of each stands above");
+    }
     Ok(exit_code(&reports))
 }
 
-/// All rounds of one workload.
+/// All rounds of one workload. A run that fails is told and counted, and the others go on: a
+/// sitting takes long, and one contestant's failure says nothing about the rest.
 fn sit(
     args: &PeersArgs,
-    work: &str,
+    (work, plan): (&str, &Plan),
     contestants: &[Contestant],
     programs: &Programs,
+    failed: &mut usize,
 ) -> anyhow::Result<Sitting> {
-    let plan = args.work.plan_of(work)?;
     let mut runs: Vec<(Contestant, Vec<Report>)> =
         contestants.iter().map(|one| (*one, Vec::new())).collect();
     for round in 1..=args.rounds {
@@ -110,18 +131,18 @@ fn sit(
                 "{work}, round {round} of {}: {title}",
                 args.rounds
             )?;
-            let plan = contestant.plan(&plan);
-            let running = Running::start(*contestant, programs)?;
-            let mut screen = Screen::new(&plan);
-            let report = load::run(&plan, &running.relay, &mut |progress| {
-                screen.show(&progress)
-            });
-            drop(screen);
-            let report = report.with_context(|| format!("{title}, {work}"))?;
-            for problem in &report.problems {
-                writeln!(io::stderr(), "  INVALID: {problem}")?;
+            match once(*contestant, plan, programs) {
+                Ok(report) => {
+                    for problem in &report.problems {
+                        writeln!(io::stderr(), "  INVALID: {problem}")?;
+                    }
+                    reports.push(report);
+                }
+                Err(error) => {
+                    *failed += 1;
+                    writeln!(io::stderr(), "  FAILED: {error:#}")?;
+                }
             }
-            reports.push(report);
         }
     }
     if runs.is_empty() {
@@ -131,6 +152,17 @@ fn sit(
         work: plan.to_string(),
         runs,
     })
+}
+
+/// One run of one contestant.
+fn once(contestant: Contestant, plan: &Plan, programs: &Programs) -> anyhow::Result<Report> {
+    let plan = contestant.plan(plan);
+    let running = Running::start(contestant, programs)?;
+    let mut screen = Screen::new(&plan);
+    let report = load::run(&plan, &running.relay, &mut |progress| {
+        screen.show(&progress)
+    });
+    Ok(report?)
 }
 
 /// What the programs say of themselves.
