@@ -85,21 +85,18 @@ impl Pump {
     pub fn new(ring: &Arc<Ring>, viewers: usize) -> Self {
         let wake = Arc::<Wake>::default();
         let next = ring.largest().map_or(0, |largest| largest.group + 1);
-        let options = Options {
-            start: Location {
-                group: next,
-                object: 0,
-            },
-            end: None,
-            waits_at_end: false,
-            forward: true,
-            behind_limit_us: 2_000_000,
-        };
         Self {
             reader: Reader::new(Arc::clone(ring), Arc::clone(&wake)),
             wake,
-            viewers: vec![Subscription::new(options); viewers],
+            viewers: vec![subscription(next); viewers],
         }
+    }
+
+    /// A viewer comes, is handed the newest group from its key frame on as far as it is there, and
+    /// goes. Returns the objects handed over.
+    pub fn join(&self, mut write: impl FnMut(&Object)) -> usize {
+        let newest = self.reader.groups().back().map_or(0, |group| group.id);
+        serve(&mut subscription(newest), &self.reader, &mut write)
     }
 
     /// Looks whether it was woken, brings the mirror up to date, and hands `write` what each
@@ -116,6 +113,17 @@ impl Pump {
         }
         written
     }
+}
+
+/// A viewer that begins with a group.
+fn subscription(group: u64) -> Subscription {
+    Subscription::new(Options {
+        start: Location { group, object: 0 },
+        end: None,
+        waits_at_end: false,
+        forward: true,
+        behind_limit_us: 2_000_000,
+    })
 }
 
 fn serve(viewer: &mut Subscription, reader: &Reader, write: &mut impl FnMut(&Object)) -> usize {

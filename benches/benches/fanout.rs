@@ -4,6 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use weir_benches::GROUP_FRAMES;
 use weir_benches::fanout::{Publisher, Pump};
 
 /// Viewers of a track on one shard.
@@ -50,5 +51,24 @@ fn publish(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, fanout, publish);
+/// A viewer joins a group that has all of its frames but the last. Throughput is viewers.
+fn join(criterion: &mut Criterion) {
+    let mut publisher = Publisher::default();
+    let mut pump = Pump::new(publisher.ring(), 0);
+    for _ in 0..2 * GROUP_FRAMES - 1 {
+        assert_eq!(publisher.publish(), Ok(()));
+    }
+    pump.pass(|_| ());
+    let mut group = criterion.benchmark_group("join");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("viewers", |bencher| {
+        bencher.iter(|| {
+            let written = pump.join(|object| drop(black_box(object.wire.clone())));
+            assert_eq!(written as u64, GROUP_FRAMES - 1);
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, fanout, publish, join);
 criterion_main!(benches);
