@@ -40,7 +40,7 @@ pub(crate) fn track(stream: &Arc<Stream>, name: &[u8]) -> Option<Arc<Track>> {
     };
     source.ring.largest()?;
     Some(stream.view(name, || {
-        let ring = Arc::new(Ring::new(stream.ring_limits()));
+        let ring = Arc::new(stream.ring());
         let view = Arc::new(source.view(name, Arc::clone(&ring), properties(&source, content)));
         let mut follower = Follower::new(&source, &view, content);
         // At once, so that who subscribes is told the largest object.

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
 use weir_protocol::moqt::Namespace;
 
+use crate::ring::Budget;
 use crate::stats::events::{Event, EventLog};
 use crate::stats::snapshot::PublisherSnapshot;
 use crate::stream::{self, Demand, Presence, Publisher, Stream};
@@ -20,6 +21,8 @@ use crate::stream::{self, Demand, Presence, Publisher, Stream};
 pub struct Config {
     /// Streams at a time, lingering ones included.
     pub max_streams: usize,
+    /// Bytes that the tracks of all streams may keep together.
+    pub cache_bytes: usize,
     /// Each stream's limits.
     pub stream: stream::Config,
 }
@@ -29,6 +32,8 @@ impl Default for Config {
         Self {
             // At the cache budget of a ring the machine is full long before; this bounds names.
             max_streams: 4096,
+            // The assembly knows how much memory there is.
+            cache_bytes: usize::MAX,
             stream: stream::Config::default(),
         }
     }
@@ -60,6 +65,8 @@ pub struct Registry {
     streams: RwLock<BTreeMap<Namespace, Arc<Stream>>>,
     changes: watch::Sender<u64>,
     events: Arc<Mutex<EventLog>>,
+    /// What the rings of all streams may keep together.
+    budget: Arc<Budget>,
     /// Who is asked for streams that are not here.
     fallback: OnceLock<mpsc::Sender<Demand>>,
 }
@@ -73,6 +80,7 @@ impl Registry {
             streams: RwLock::default(),
             changes: watch::Sender::new(0),
             events: Arc::default(),
+            budget: Arc::new(Budget::new(config.cache_bytes)),
             fallback: OnceLock::new(),
         }
     }
@@ -118,6 +126,7 @@ impl Registry {
             self.config.stream,
             self.changes.clone(),
             Arc::clone(&self.events),
+            Arc::clone(&self.budget),
             now_us,
         ));
         stream.set_supplier(supplier.clone());
@@ -134,6 +143,22 @@ impl Registry {
             drop(streams);
             stream.end();
         }
+    }
+
+    /// Streams that there may be at a time.
+    pub fn max_streams(&self) -> usize {
+        self.config.max_streams
+    }
+
+    /// What the rings of all streams keep, and may.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Drops what the streams keep for later: the memory is full. Returns how many had anything.
+    pub fn trim(&self) -> usize {
+        let streams = self.streams();
+        streams.iter().filter(|stream| stream.trim()).count()
     }
 
     /// All streams, by name.
@@ -189,6 +214,7 @@ impl Registry {
             self.config.stream,
             self.changes.clone(),
             Arc::clone(&self.events),
+            Arc::clone(&self.budget),
             now_us,
         ));
         let publisher = Publisher::take_over(&stream, info);

@@ -17,6 +17,7 @@
 //! sent each object when it arrives and once, the ring keeps a log of what arrived, and a viewer's
 //! place is a position in that log.
 
+mod budget;
 mod mirror;
 mod reader;
 mod subgroup;
@@ -31,6 +32,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use weir_protocol::moqt::Location;
 
+pub use budget::Budget;
 pub use mirror::{Entry, Mirror};
 pub use reader::{Reader, Wake};
 pub use subgroup::{Placed, Subgroup, SubgroupEnd, SubgroupOptions};
@@ -210,6 +212,9 @@ pub enum PushError {
     /// The group has more subgroups than [`Limits::group_subgroups`].
     #[error("a group has more than {0} subgroups")]
     TooManySubgroups(usize),
+    /// All tracks together have reached the [`Budget`], and this one has more than its share.
+    #[error("the relay keeps its limit of {0} MiB: send key frames more often, or come later")]
+    OverBudget(usize),
     /// The group is older than what is kept, or its subgroup was given up.
     #[error("the group came too late: newer ones have taken its place")]
     TooLate,
@@ -225,6 +230,7 @@ pub enum PushError {
 #[derive(Debug)]
 pub struct Ring {
     limits: Limits,
+    budget: Arc<Budget>,
     state: RwLock<State>,
     wakes: Mutex<Vec<Arc<Wake>>>,
 }
@@ -267,10 +273,17 @@ struct Written {
 }
 
 impl Ring {
-    /// An empty ring.
+    /// An empty ring, with a budget of its own.
     pub fn new(limits: Limits) -> Self {
+        Self::within(limits, Arc::default())
+    }
+
+    /// An empty ring that shares a budget with others.
+    pub fn within(limits: Limits, budget: Arc<Budget>) -> Self {
+        budget.on_ring();
         Self {
             limits,
+            budget,
             state: RwLock::default(),
             wakes: Mutex::default(),
         }
@@ -340,9 +353,39 @@ impl Ring {
         self.state.read().bytes
     }
 
+    /// Drops every group but the newest two. Returns whether there were any.
+    pub fn trim(&self) -> bool {
+        let mut state = self.state.write();
+        let before = state.groups.len();
+        state.evict(&TRIMMED, &self.budget);
+        let trimmed = state.groups.len() < before;
+        drop(state);
+        if trimmed {
+            self.wake();
+        }
+        trimmed
+    }
+
     fn wake(&self) {
         for wake in self.wakes.lock().iter() {
             wake.wake();
         }
     }
 }
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.budget.on_ring_gone(self.state.get_mut().bytes);
+    }
+}
+
+/// The limits of a ring that keeps nothing for later.
+const TRIMMED: Limits = Limits {
+    cache_bytes: 0,
+    cache_us: 0,
+    group_bytes: 0,
+    group_objects: 0,
+    group_subgroups: 0,
+    open_subgroups: 0,
+    groups: 2,
+};

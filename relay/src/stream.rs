@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use weir_protocol::moqt::{FullTrackName, Namespace, PublishDoneCode, TrackProperties};
 
 use crate::clock;
-use crate::ring::{self, Ring, Writer};
+use crate::ring::{self, Budget, Ring, Writer};
 use crate::stats::events::{Event, EventKind, EventLog};
 use crate::stats::health::Vitals;
 use crate::stats::snapshot::{PublisherSnapshot, TrackSnapshot};
@@ -157,6 +157,7 @@ pub struct Stream {
     /// The log of the whole relay.
     all_events: Arc<Mutex<EventLog>>,
     config: Config,
+    budget: Arc<Budget>,
     recorders: Vec<Mutex<Recorder>>,
     tracks: RwLock<BTreeMap<Bytes, Arc<Track>>>,
     /// The news that a track was added.
@@ -207,6 +208,7 @@ impl Stream {
         config: Config,
         names: watch::Sender<u64>,
         log: Arc<Mutex<EventLog>>,
+        budget: Arc<Budget>,
         now_us: u64,
     ) -> Self {
         Self {
@@ -217,6 +219,7 @@ impl Stream {
             events: Mutex::default(),
             all_events: log,
             config,
+            budget,
             recorders: (0..shards)
                 .map(|_| Mutex::new(Recorder::new(now_us)))
                 .collect(),
@@ -266,9 +269,15 @@ impl Stream {
         view
     }
 
-    /// What each track keeps.
-    pub fn ring_limits(&self) -> ring::Limits {
-        self.config.ring
+    /// A ring for a track of the stream.
+    pub fn ring(&self) -> Ring {
+        Ring::within(self.config.ring, Arc::clone(&self.budget))
+    }
+
+    /// Drops what the tracks keep for later. Returns whether there was anything.
+    pub fn trim(&self) -> bool {
+        let tracks = self.tracks();
+        tracks.iter().filter(|track| track.ring.trim()).count() > 0
     }
 
     /// The tracks, by name.

@@ -214,7 +214,9 @@ impl Source<'_> {
                 StreamResetCode::Cancelled
             }
             PushError::TooLate | PushError::Duplicate => StreamResetCode::DeliveryTimeout,
-            PushError::GroupTooLarge(..) | PushError::TooManySubgroups(_) => {
+            PushError::GroupTooLarge(..)
+            | PushError::TooManySubgroups(_)
+            | PushError::OverBudget(_) => {
                 let reason = error.to_string();
                 self.inlet.fail(PublishDoneCode::ExcessiveLoad, reason);
                 StreamResetCode::ExcessiveLoad

@@ -6,7 +6,9 @@ use std::task::Waker;
 use bytes::Bytes;
 use weir_protocol::moqt::Location;
 
-use super::{Limits, Object, PushError, Reader, Ring, SubgroupEnd, SubgroupOptions, Wake, Writer};
+use super::{
+    Budget, Limits, Object, PushError, Reader, Ring, SubgroupEnd, SubgroupOptions, Wake, Writer,
+};
 
 const WRITER: Writer = Writer(1);
 
@@ -282,4 +284,33 @@ fn a_publisher_that_goes_leaves_a_whole_group_whole_and_any_other_cut() {
     assert_eq!(cut.end_at(0), Some(SubgroupEnd::Reset(1)));
     let refused = ring.push_to(WRITER, 0, &cut, object(0, 1, 1));
     assert_eq!(refused, Err(PushError::Superseded));
+}
+
+#[test]
+fn rings_share_a_budget_and_the_largest_gives_way() {
+    let budget = Arc::new(Budget::new(300));
+    let limits = Limits {
+        cache_bytes: 1_000,
+        ..small()
+    };
+    let large = Ring::within(limits, Arc::clone(&budget));
+    for group in 0..3 {
+        large.begin_group(WRITER, group).unwrap();
+        large.push(WRITER, object(0, 90, group)).unwrap();
+    }
+    assert_eq!((large.bytes(), budget.used()), (270, 270));
+    let other = Ring::within(limits, Arc::clone(&budget));
+    other.begin_group(WRITER, 0).unwrap();
+    // Beyond the budget, and within its share of it.
+    other.push(WRITER, object(0, 60, 5)).unwrap();
+    assert_eq!(budget.used(), 330);
+    // The larger one gives up what is older than its newest two groups.
+    large.push(WRITER, object(1, 20, 6)).unwrap();
+    assert_eq!((large.bytes(), budget.used()), (200, 260));
+    let refused = large.push(WRITER, object(2, 60, 7));
+    assert_eq!(refused, Err(PushError::OverBudget(0)));
+    assert_eq!(budget.hits(), 2);
+    drop(large);
+    assert_eq!(budget.used(), 60);
+    assert!(!other.trim());
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Entry, Group, Kept, Limits, Object, Placed, PushError, Ring, State, Subgroup, SubgroupEnd,
-    SubgroupOptions, Writer, Written,
+    Budget, Entry, Group, Kept, Limits, Object, Placed, PushError, Ring, State, Subgroup,
+    SubgroupEnd, SubgroupOptions, TRIMMED, Writer, Written,
 };
 
 impl Ring {
@@ -40,7 +40,7 @@ impl Ring {
         });
         state.groups.push_back(kept);
         state.open += 1;
-        state.evict(&self.limits);
+        state.evict(&self.limits, &self.budget);
         Ok(id)
     }
 
@@ -48,12 +48,16 @@ impl Ring {
     pub fn push(&self, writer: Writer, object: Object) -> Result<(), PushError> {
         let mut state = self.state.write();
         state.check(writer)?;
-        let index = state.groups.len().wrapping_sub(1);
         let newest = state.groups.back().filter(|newest| !newest.group.complete);
         let subgroup = newest.and_then(|newest| newest.subgroups.first());
         let subgroup = subgroup.map(|first| Arc::clone(&first.subgroup));
         let subgroup = subgroup.ok_or(PushError::NoGroup)?;
-        state.append(index, 0, Placed { object, subgroup }, &self.limits)?;
+        let placed = Placed { object, subgroup };
+        let bytes = placed.payload_len();
+        state.afford(bytes, &self.budget)?;
+        let index = state.groups.len() - 1;
+        state.append(index, 0, placed, &self.limits)?;
+        self.budget.take(bytes);
         drop(state);
         self.wake();
         Ok(())
@@ -109,7 +113,7 @@ impl Ring {
         });
         state.open += 1;
         state.settle_older(index);
-        state.evict(&self.limits);
+        state.evict(&self.limits, &self.budget);
         state.give_up_oldest(self.limits.open_subgroups);
         drop(state);
         self.wake();
@@ -142,7 +146,11 @@ impl Ring {
             object,
             subgroup: Arc::clone(subgroup),
         };
+        let bytes = placed.payload_len();
+        state.afford(bytes, &self.budget)?;
+        let (index, written) = state.written(group, subgroup).ok_or(PushError::TooLate)?;
         state.append(index, written, placed, &self.limits)?;
+        self.budget.take(bytes);
         drop(state);
         self.wake();
         Ok(())
@@ -270,6 +278,19 @@ impl State {
         Some((index, written))
     }
 
+    /// Makes room for so many bytes in the budget of all rings, or says that there is none.
+    fn afford(&mut self, bytes: usize, budget: &Budget) -> Result<(), PushError> {
+        if !budget.exceeds(bytes) {
+            return Ok(());
+        }
+        self.evict(&TRIMMED, budget);
+        if budget.exceeds(bytes) && self.bytes + bytes > budget.share() {
+            budget.hit();
+            return Err(PushError::OverBudget(budget.limit() >> 20));
+        }
+        Ok(())
+    }
+
     fn append(
         &mut self,
         index: usize,
@@ -377,17 +398,22 @@ impl State {
 
     /// Drops the oldest groups beyond the budget. The newest group and the one before it stay:
     /// the newest has just begun and is empty.
-    fn evict(&mut self, limits: &Limits) {
+    pub(super) fn evict(&mut self, limits: &Limits, budget: &Budget) {
         while self.groups.len() > 2 {
             let newest = self.groups.back().map_or(0, |newest| newest.group.bytes);
             let oldest = &self.groups[0].group;
             let newest_us = oldest.objects.last().map(|object| object.complete_us);
             let too_old = newest_us.is_some_and(|us| us + limits.cache_us < self.newest_us);
             let too_large = self.bytes - newest > limits.cache_bytes;
-            if !too_old && !too_large && self.groups.len() <= limits.groups {
+            let over = budget.exceeds(0);
+            if !too_old && !too_large && !over && self.groups.len() <= limits.groups {
                 return;
             }
+            if over {
+                budget.hit();
+            }
             self.bytes -= oldest.bytes;
+            budget.give(oldest.bytes);
             self.dropped = oldest.id + 1;
             // Viewers have streams open for what was never ended.
             self.complete(0, SubgroupEnd::Reset(DELIVERY_TIMEOUT));

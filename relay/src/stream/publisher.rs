@@ -8,7 +8,7 @@ use weir_protocol::moqt::{Location, PublishDoneCode};
 
 use super::{Stream, Timeline, Track, TrackOptions, next_alias};
 use crate::clock;
-use crate::ring::{Object, PushError, Ring, Subgroup, SubgroupEnd, SubgroupOptions, Writer};
+use crate::ring::{Object, PushError, Subgroup, SubgroupEnd, SubgroupOptions, Writer};
 use crate::stats::events::{Event, EventKind};
 use crate::stats::snapshot::{PublisherSnapshot, TrackSnapshot};
 
@@ -142,7 +142,7 @@ impl Publisher {
             replayed: catalog::is_track_name(&name),
             name,
             alias: next_alias(),
-            ring: Arc::new(Ring::new(self.stream.config.ring)),
+            ring: Arc::new(self.stream.ring()),
             properties: options.properties,
             priority: options.priority,
             first_frame: options.first_frame,
@@ -239,7 +239,7 @@ impl TrackWriter {
         &self.track
     }
 
-    /// See [`Ring::open_subgroup`].
+    /// See [`crate::ring::Ring::open_subgroup`].
     pub fn open_subgroup(
         &self,
         group: u64,
@@ -250,7 +250,7 @@ impl TrackWriter {
         ring.open_subgroup(self.writer, group, options, first)
     }
 
-    /// See [`Ring::push_to`].
+    /// See [`crate::ring::Ring::push_to`].
     pub fn push_to(
         &self,
         group: u64,
@@ -262,12 +262,12 @@ impl TrackWriter {
             .push_to(self.writer, group, subgroup, object)
     }
 
-    /// See [`Ring::end_subgroup`].
+    /// See [`crate::ring::Ring::end_subgroup`].
     pub fn end_subgroup(&self, group: u64, subgroup: &Arc<Subgroup>, end: SubgroupEnd) {
         self.track.ring.end_subgroup(group, subgroup, end);
     }
 
-    /// See [`Ring::leave_subgroup`].
+    /// See [`crate::ring::Ring::leave_subgroup`].
     pub fn leave_subgroup(&self, group: u64, subgroup: &Arc<Subgroup>) {
         self.track.ring.leave_subgroup(group, subgroup);
     }
