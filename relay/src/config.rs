@@ -5,6 +5,7 @@
 //! file, which wins over the default. Each module owns its own part of [`Config`].
 
 mod auth;
+mod limits;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
@@ -14,9 +15,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use self::auth::AuthSection;
+use self::limits::LimitsSection;
 use crate::auth::Policy;
 use crate::client::Address;
-use crate::{endpoint, ingest, play, registry, session, upstream};
+use crate::{endpoint, ingest, play, pressure, registry, session, upstream};
 
 /// What `weir serve` can be told on its command line or by its environment.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -63,6 +65,7 @@ pub struct File {
     viewer: ViewerSection,
     player: PlayerSection,
     edge: EdgeSection,
+    limits: LimitsSection,
     auth: AuthSection,
 }
 
@@ -87,7 +90,6 @@ struct PublisherSection {
     publish_timeout_ms: Option<u64>,
     idle_timeout_ms: Option<u64>,
     max_message_mib: Option<u32>,
-    max_publishers: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -96,7 +98,6 @@ struct StreamSection {
     linger_ms: Option<u64>,
     cache_ms: Option<u64>,
     cache_mib: Option<u16>,
-    max_streams: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -105,7 +106,6 @@ struct ViewerSection {
     behind_limit_ms: Option<u64>,
     play_wait_ms: Option<u64>,
     idle_timeout_ms: Option<u64>,
-    max_sessions: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -136,10 +136,8 @@ pub struct Config {
     pub shards: u8,
     /// Certificate chain and key; none for a self-made one.
     pub tls: Option<(PathBuf, PathBuf)>,
-    /// Sessions at a time.
-    pub max_sessions: usize,
-    /// Publishers at a time.
-    pub max_publishers: usize,
+    /// What the relay takes on.
+    pub limits: pressure::Config,
     /// The streams' limits.
     pub registry: registry::Config,
     /// The endpoints' limits.
@@ -245,8 +243,7 @@ impl Config {
                 .or(file.shards)
                 .map_or_else(default_shards, NonZeroU8::get),
             tls,
-            max_sessions: DEFAULT_MAX_SESSIONS,
-            max_publishers: DEFAULT_MAX_PUBLISHERS,
+            limits: file.limits.pressure()?,
             registry: registry::Config::default(),
             endpoint: endpoint::Config::default(),
             session: session::Config::default(),
@@ -255,6 +252,7 @@ impl Config {
             upstream: upstream::Config::default(),
             auth: file.auth.policy()?,
         };
+        file.limits.apply(&mut config)?;
         config.apply_publisher(&file.publisher)?;
         config.apply_stream(&file.stream)?;
         config.apply_viewer(&file.viewer)?;
@@ -280,10 +278,6 @@ impl Config {
             self.ingest.limits.media_bytes = bytes;
             self.ingest.limits.partial_bytes = bytes + bytes / 2;
         }
-        if let Some(publishers) = section.max_publishers {
-            let publishers = bounded("publisher.max_publishers", publishers.into(), 1, 1_000_000)?;
-            self.max_publishers = usize::try_from(publishers).unwrap_or(usize::MAX);
-        }
         Ok(())
     }
 
@@ -297,10 +291,6 @@ impl Config {
         }
         if let Some(mib) = section.cache_mib {
             stream.ring.cache_bytes = usize::from(mib) << 20;
-        }
-        if let Some(streams) = section.max_streams {
-            let streams = bounded("stream.max_streams", streams.into(), 1, 1_000_000)?;
-            self.registry.max_streams = usize::try_from(streams).unwrap_or(usize::MAX);
         }
         Ok(())
     }
@@ -318,10 +308,6 @@ impl Config {
         if let Some(ms) = section.idle_timeout_ms {
             let ms = bounded("viewer.idle_timeout_ms", ms, 1_000, 600_000)?;
             self.endpoint.idle_timeout = Duration::from_millis(ms);
-        }
-        if let Some(sessions) = section.max_sessions {
-            let sessions = bounded("viewer.max_sessions", sessions.into(), 1, 1_000_000)?;
-            self.max_sessions = usize::try_from(sessions).unwrap_or(usize::MAX);
         }
         Ok(())
     }
@@ -383,12 +369,6 @@ fn default_shards() -> u8 {
 /// Shards on a machine with more cores than a shard's number can count.
 const MAX_DEFAULT_SHARDS: u8 = 255;
 
-/// Sessions by default: at 130 kB each, 1.3 GB.
-const DEFAULT_MAX_SESSIONS: usize = 10_000;
-
-/// Publishers by default: at 4 Mbit/s each, 4 Gbit/s.
-const DEFAULT_MAX_PUBLISHERS: usize = 1024;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -442,7 +422,6 @@ mod tests {
             format!("{parts:?} {others:?} {:?}", config.auth)
         };
         assert_eq!(shown(&told), shown(&silent));
-        assert_eq!(told.max_sessions, silent.max_sessions);
-        assert_eq!(told.max_publishers, silent.max_publishers);
+        assert_eq!(told.limits, silent.limits);
     }
 }

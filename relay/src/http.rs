@@ -14,6 +14,8 @@ mod player;
 mod routes;
 
 use crate::auth::Denial;
+use crate::clock;
+use crate::pressure::{Limit, Pressure, Ticket};
 use crate::stats::events::Event;
 use crate::stats::snapshot::{ProcessSnapshot, StreamDetail, StreamSnapshot};
 use axum::{Extension, Router};
@@ -30,9 +32,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-
-/// Connections served at once: an operator's tools need a handful; more wait in the backlog.
-pub const MAX_CONNECTIONS: usize = 256;
 
 /// Bytes of a request's line and headers: twice what browsers send with cookies of other programs
 /// on the same host.
@@ -98,6 +97,8 @@ pub struct Context {
     pub reload: Arc<dyn Fn() -> Result<ReloadOutcome, String> + Send + Sync>,
     /// Who may ask.
     pub guard: Arc<Guard>,
+    /// How many may.
+    pub pressure: Arc<Pressure>,
 }
 
 /// Serves HTTP/1.1 on `listener` until `shutdown` is done, then lets open requests finish for
@@ -113,6 +114,8 @@ pub async fn serve(
 ) -> io::Result<()> {
     let feeds = Arc::new(feed::Feeds::new());
     let guard = Arc::clone(&context.guard);
+    let pressure = Arc::clone(&context.pressure);
+    let most = pressure.config.http_connections;
     let router = routes::router(context, &feeds);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -123,12 +126,17 @@ pub async fn serve(
             biased;
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+            accepted = listener.accept(), if connections.len() < most => match accepted {
                 Ok((stream, addr)) => {
                     failures = 0;
-                    if guard(addr.ip(), None).is_ok() {
-                        let router = router.clone().layer(Extension(guard::Peer(addr.ip())));
-                        connections.spawn(connection(stream, router, graceful.watcher()));
+                    let ip = addr.ip();
+                    if let Some(ticket) = admit(&guard, &pressure, ip) {
+                        let router = router.clone().layer(Extension(guard::Peer(ip)));
+                        let served = connection(stream, router, graceful.watcher(), ticket);
+                        connections.spawn(served);
+                        if connections.len() == most {
+                            pressure.hit(Limit::Http);
+                        }
                     }
                 }
                 Err(error) => {
@@ -158,7 +166,13 @@ pub async fn serve(
     Ok(())
 }
 
-async fn connection(stream: TcpStream, router: Router, watcher: Watcher) {
+/// Lets an address in, or not; the limits are counted.
+fn admit(guard: &Arc<Guard>, pressure: &Arc<Pressure>, addr: IpAddr) -> Option<Ticket> {
+    guard(addr, None).ok()?;
+    pressure.admit(addr, clock::now_us()).ok()
+}
+
+async fn connection(stream: TcpStream, router: Router, watcher: Watcher, _ticket: Ticket) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ_TIMEOUT)

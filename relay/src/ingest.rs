@@ -22,6 +22,7 @@ use weir_protocol::rtmp::server::{
 };
 use weir_protocol::rtmp::{Limits, StreamId};
 
+use crate::pressure::Ticket;
 use crate::ring::PushError;
 use crate::shard::{Arrival, Context, Phase};
 use crate::stats::events::{self, EventKind};
@@ -109,6 +110,8 @@ struct Connection<'a> {
     refusal: Option<String>,
     /// Its place among the publishers, until it shows to be a player.
     place: Option<OwnedSemaphorePermit>,
+    /// Its place among the connections of its address.
+    _ticket: Ticket,
     /// What the peer wants to play.
     wish: Option<PlayRequest>,
     /// When the credential that let the publisher in ends.
@@ -125,6 +128,7 @@ impl<'a> Connection<'a> {
             addr,
             permit,
             refusal,
+            ticket,
         } = arrival;
         let socket = tokio::net::TcpStream::from_std(stream)?;
         net::tune_publisher(&socket)?;
@@ -145,6 +149,7 @@ impl<'a> Connection<'a> {
             phase: context.shared.phase.clone(),
             refusal,
             place: Some(permit),
+            _ticket: ticket,
             wish: None,
             until: None,
             ended: false,

@@ -57,13 +57,15 @@
 //! | [`registry`] | name → stream; the news that a name came or went |
 //! | [`ring`] | the track ring: one writer, many mirrors, the newest group whole |
 //! | [`auth`] | who may do what: addresses, keys, tokens; pure |
+//! | [`pressure`] | what the relay takes on: limits, counters, load; pure |
 //! | [`stats`] | stages, recorders, windows, snapshots; pure |
 //! | [`http`] | control listener: API, metrics, pages; `web/` has the player's modules |
 //! | [`net`] | every socket option |
 //! | [`clock`] | the only reader of a clock |
 //!
 //! Imports go one way: `cli → relay → shard → {ingest → play, session → sender, upstream →
-//! client}, http → peer → {stream, registry, subscription, stats, auth} → ring → protocol`. Ingest
+//! client}, http → peer → {stream, registry, subscription, stats, auth,
+//! pressure} → ring → protocol`. Ingest
 //! and the MoQT side never import each other; quinn appears in endpoint, session, sender, peer,
 //! upstream and client only (and in `weir pull`), socket2 in net, axum in http. `tests/tidy.rs`
 //! checks this.
@@ -86,6 +88,7 @@ pub mod ingest;
 pub mod net;
 pub mod peer;
 pub mod play;
+pub mod pressure;
 pub mod registry;
 pub mod relay;
 pub mod ring;

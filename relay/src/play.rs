@@ -20,12 +20,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::info;
 use weir_protocol::moqt::Namespace;
 use weir_protocol::rtmp::server::{self, Event, PlayRefusal, PlayRequest, Refusal, RefusalCode};
 
+use crate::pressure::Limit;
 use crate::shard::{Context, Phase};
 use crate::stream::Stream;
 use crate::{clock, net};
@@ -104,11 +105,9 @@ pub(crate) async fn serve(
     let asked_us = clock::now_us();
     let shared = &peer.context.shared;
     net::tune_player(peer.socket)?;
-    let Ok(_place) = Arc::clone(&shared.sessions).try_acquire_owned() else {
-        let refused = &shared.sessions_refused;
-        refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let reason = "this relay serves its limit of viewers".to_owned();
-        return peer.refuse(request, PlayRefusal::Failed(reason)).await;
+    let _place = match place(peer.context) {
+        Ok(place) => place,
+        Err(reason) => return peer.refuse(request, PlayRefusal::Failed(reason)).await,
     };
     let deadline = Instant::now() + shared.play.wait_limit;
     let feed = {
@@ -146,6 +145,21 @@ pub(crate) async fn serve(
         Err(error) => info!(%addr, stream = %namespace, %error, "player lost"),
     }
     result
+}
+
+/// A place among the viewers, or why there is none.
+fn place(context: &Context) -> Result<OwnedSemaphorePermit, String> {
+    let shared = &context.shared;
+    let taken = shared.pressure.take_on(context.shard);
+    taken.map_err(|limit| {
+        let limit = limit.name();
+        format!("this relay has too much to do ({limit}): try again in some seconds")
+    })?;
+    let place = Arc::clone(&shared.sessions).try_acquire_owned();
+    place.map_err(|_| {
+        shared.pressure.hit(Limit::Sessions);
+        "this relay serves its limit of viewers".to_owned()
+    })
 }
 
 /// Waits until the stream is there and says what it carries.

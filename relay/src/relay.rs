@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 use crate::auth::Door;
 use crate::config::{Config, Listener, Options};
 use crate::endpoint::{self, Certificate, CertificateError};
+use crate::pressure::{Limit, Memory, Pressure};
 use crate::registry::Registry;
 use crate::shard::{Arrival, Phase, Shard, Shared};
 use crate::{clock, http, net};
@@ -60,10 +61,9 @@ pub struct Relay {
     http: tokio::task::JoinHandle<io::Result<()>>,
     publishers: TcpListener,
     admitted: Arc<Semaphore>,
-    max_publishers: usize,
     /// Places of publishers beyond the limit, who are told about it.
     turned_away: Arc<Semaphore>,
-    max_sessions: u32,
+    memory: u64,
 }
 
 /// The addresses that the relay listens on.
@@ -100,23 +100,8 @@ impl Relay {
         let (sockets, quic) = bind("quic", config.quic, group)?;
         let addrs = Addrs { rtmp, quic, http };
         let (phase, phases) = watch::channel(Phase::Running);
-        let shared = Arc::new(Shared {
-            registry: Registry::new(config.registry, usize::from(config.shards)),
-            certificate,
-            phase: phases,
-            endpoint: config.endpoint,
-            session: config.session.clone(),
-            ingest: config.ingest.clone(),
-            play: config.play,
-            upstream: config.upstream.clone(),
-            hop: rand::random(),
-            policy: RwLock::new(Arc::new(config.auth.clone())),
-            delays: Default::default(),
-            verifying: Semaphore::new(VERIFYING_MAX),
-            sessions: Arc::new(Semaphore::new(config.max_sessions)),
-            sessions_refused: Default::default(),
-            counters: Default::default(),
-        });
+        let memory = config.limits.memory.unwrap_or_else(process::most_of_memory);
+        let shared = Arc::new(share(config, certificate, phases, memory));
         say_who_publishes(config, rtmp);
         let numbered = (0..=u8::MAX).zip(sockets);
         let shards = numbered
@@ -129,12 +114,15 @@ impl Relay {
             running: config.clone(),
             shared: Arc::clone(&shared),
         });
+        let admitted = Arc::new(Semaphore::new(config.limits.publishers));
         let view = view::View {
+            admitted: Arc::clone(&admitted),
             reloader: Arc::clone(&reloader),
             shared: Arc::clone(&shared),
             shards: Arc::clone(&shards),
             addrs,
             started_us: clock::now_us(),
+            memory,
         };
         let context = view.into_context(Arc::clone(&ready));
         let control = TcpListener::from_std(control)?;
@@ -152,10 +140,9 @@ impl Relay {
             shards,
             http,
             publishers: TcpListener::from_std(publishers)?,
-            admitted: Arc::new(Semaphore::new(config.max_publishers)),
-            max_publishers: config.max_publishers,
+            admitted,
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
-            max_sessions: u32::try_from(config.max_sessions).unwrap_or(u32::MAX),
+            memory,
         })
     }
 
@@ -178,6 +165,8 @@ impl Relay {
         let mut monitor = monitor::Monitor::default();
         let mut renewal = tokio::time::interval(endpoint::RENEW_AFTER);
         renewal.reset();
+        let mut memory = Memory::new(self.memory);
+        let mut weigh = tokio::time::interval(WEIGH_INTERVAL);
         let mut next_shard = 0;
         loop {
             tokio::select! {
@@ -195,6 +184,7 @@ impl Relay {
                         info!(stream = %name, "stream ended: its publisher did not return");
                     }
                 }
+                _ = weigh.tick() => self.weigh(&mut memory),
                 _ = looks.tick() => monitor.look(&self.shared.registry),
                 _ = renewal.tick() => match self.shared.certificate.renew() {
                     Ok(()) => info!("renewed the self-made certificate"),
@@ -209,14 +199,20 @@ impl Relay {
         if !self.shared.policy().addresses.admit(addr.ip()) {
             return debug!(%addr, "refused an address: auth.allow, auth.deny");
         }
+        let pressure = &self.shared.pressure;
+        let ticket = match pressure.admit(addr.ip(), clock::now_us()) {
+            Ok(ticket) => ticket,
+            Err(limit) => return debug!(%addr, limit = limit.name(), "refused a connection"),
+        };
         let (permit, refusal) = match Arc::clone(&self.admitted).try_acquire_owned() {
             Ok(permit) => (permit, None),
             Err(_) => {
-                warn!(%addr, "refused a publisher: publisher.max_publishers are connected");
+                pressure.hit(Limit::Publishers);
+                debug!(%addr, "refused a publisher: limits.publishers are connected");
                 let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() else {
                     return;
                 };
-                let limit = self.max_publishers;
+                let limit = pressure.config.publishers;
                 let reason = format!("this relay serves its limit of {limit} publishers");
                 (permit, Some(reason))
             }
@@ -230,12 +226,37 @@ impl Relay {
                     addr,
                     permit,
                     refusal,
+                    ticket,
                 };
                 if shard.publish(arrival).is_err() {
                     warn!(%addr, "refused a publisher: the shard has too many on their way");
                 }
             }
             Err(error) => warn!(%addr, %error, "lost a publisher's connection"),
+        }
+    }
+
+    /// Looks at the memory, and gives up what is kept for later when it is full.
+    fn weigh(&self, memory: &mut Memory) {
+        let Some(resident) = process::resident_bytes() else {
+            return;
+        };
+        let (was, full) = (self.shared.pressure.is_full(), memory.observe(resident));
+        self.shared.pressure.on_memory(full);
+        if full {
+            let trimmed = self.shared.registry.trim();
+            debug!(resident, trimmed, "the memory is full");
+        }
+        match (was, full) {
+            (false, true) => {
+                let budget = self.memory;
+                warn!(
+                    resident,
+                    budget, "the memory is full: nobody new, and no past"
+                );
+            }
+            (true, false) => info!(resident, "there is memory again"),
+            (true, true) | (false, false) => {}
         }
     }
 
@@ -246,11 +267,12 @@ impl Relay {
         self.phase.send_replace(Phase::Draining);
         self.shared.registry.end_all();
         let deadline = tokio::time::Instant::now() + DRAIN_LIMIT;
-        let everyone = self.shared.sessions.acquire_many(self.max_sessions);
+        let limits = &self.shared.pressure.config;
+        let all = |places: usize| u32::try_from(places).unwrap_or(u32::MAX);
+        let everyone = self.shared.sessions.acquire_many(all(limits.sessions));
         let gone = tokio::time::timeout_at(deadline, everyone).await.is_ok();
         // Publishers hear that the relay stops; those that do not leave are not waited for.
-        let publishers = u32::try_from(self.max_publishers).unwrap_or(u32::MAX);
-        let publishers = self.admitted.acquire_many(publishers);
+        let publishers = self.admitted.acquire_many(all(limits.publishers));
         let _ = tokio::time::timeout_at(deadline, publishers).await;
         self.phase.send_replace(Phase::Stopped);
         // The listener stops with the phase; its error would have been logged by it.
@@ -263,6 +285,37 @@ impl Relay {
             false => warn!(limit = ?DRAIN_LIMIT, "stopped: some viewers had to be cut"),
         }
         gone
+    }
+}
+
+/// What the shards share.
+fn share(
+    config: &Config,
+    certificate: Arc<Certificate>,
+    phase: watch::Receiver<Phase>,
+    memory: u64,
+) -> Shared {
+    let shards = usize::from(config.shards);
+    let mut registry = config.registry;
+    // Half of the memory is for what viewers ask for later, the other for the viewers.
+    let half = usize::try_from(memory / 2).unwrap_or(usize::MAX);
+    registry.cache_bytes = registry.cache_bytes.min(half);
+    Shared {
+        registry: Registry::new(registry, shards),
+        certificate,
+        phase,
+        endpoint: config.endpoint,
+        session: config.session.clone(),
+        ingest: config.ingest.clone(),
+        play: config.play,
+        upstream: config.upstream.clone(),
+        hop: rand::random(),
+        policy: RwLock::new(Arc::new(config.auth.clone())),
+        delays: Default::default(),
+        verifying: Semaphore::new(VERIFYING_MAX),
+        sessions: Arc::new(Semaphore::new(config.limits.sessions)),
+        pressure: Arc::new(Pressure::new(config.limits.clone(), shards)),
+        counters: Default::default(),
     }
 }
 
@@ -342,6 +395,9 @@ impl Bound for Vec<std::net::UdpSocket> {
 
 /// How often streams are looked at for the end of their linger time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often the memory is looked at: a gigabit fills 60 MB in that time.
+const WEIGH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often streams are looked at for warnings.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);

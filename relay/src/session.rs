@@ -12,6 +12,7 @@ mod fill;
 mod hop;
 mod namespaces;
 mod offer;
+mod pace;
 mod publish;
 mod quirks;
 mod report;
@@ -38,6 +39,7 @@ use weir_protocol::moqt::{
 
 use crate::endpoint::{self, H3};
 use crate::peer::{Fault, Peer};
+use crate::pressure::Place;
 use crate::shard::{Context, Phase};
 use crate::stream::next_viewer;
 use quirks::Quirks;
@@ -179,14 +181,40 @@ impl Session {
     }
 }
 
+/// A connection that the shard's door has let in.
+#[derive(Debug)]
+pub(crate) struct Coming {
+    pub(crate) incoming: quinn::Incoming,
+    /// Its place among the handshakes.
+    pub(crate) place: Place,
+    /// Whether its address is known to be true.
+    pub(crate) validated: bool,
+}
+
 /// Serves a connection from its first packet to its last.
-pub(crate) async fn serve(context: &Arc<Context>, incoming: quinn::Incoming) {
+pub(crate) async fn serve(context: &Arc<Context>, coming: Coming) {
+    let Coming {
+        incoming,
+        place,
+        validated,
+    } = coming;
     let addr = incoming.remote_address();
     let limit = context.shared.session.setup_timeout;
     let (connection, version) = match timeout(limit, establish(incoming)).await {
         Ok(Ok(established)) => established,
         Ok(Err(reason)) => return debug!(%addr, reason, "no session"),
         Err(_) => return debug!(%addr, ?limit, "no session: the handshake took too long"),
+    };
+    drop(place);
+    let _held = match admission::enter(context, addr.ip(), validated) {
+        Ok(held) => held,
+        Err(limit) => {
+            debug!(%addr, limit = limit.name(), "no session");
+            let code = u32::try_from(SessionError::Internal.code()).unwrap_or(u32::MAX);
+            let reason = format!("this relay has reached its limit: {}", limit.name());
+            connection.close(code, reason.as_bytes());
+            return;
+        }
     };
     let session = Session::new(context, connection, version);
     debug!(%addr, draft = version.alpn(), "session");
@@ -247,13 +275,16 @@ async fn run(session: &Arc<Session>) -> Result<(), Close> {
     let setup_late = tokio::time::sleep(setup_limit);
     tokio::pin!(setup_late);
     let (mut introduced, mut told) = (false, false);
+    let mut pace = pace::Pace::new(&session.context.shared.pressure.config);
     let mut allowance = Allowance::new(&session.context.shared.endpoint);
     loop {
         tokio::select! {
-            stream = session.connection.accept_bi() => {
+            () = pace.held(), if !pace.is_ready() => pace.release(),
+            stream = session.connection.accept_bi(), if pace.is_ready() => {
                 let Ok((send, recv)) = stream else { return Ok(()) };
                 tasks.spawn(request::serve(Arc::clone(session), send, recv));
                 allowance.on_request(&session.connection, tasks.len());
+                pace.on_request(&session.context.shared.pressure);
             }
             stream = session.connection.accept_uni() => {
                 let Ok(recv) = stream else { return Ok(()) };

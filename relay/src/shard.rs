@@ -15,10 +15,13 @@ use tracing::debug;
 
 use crate::auth::{Attempt, Delays, Denial, DenialKind, Grant, Policy};
 use crate::endpoint::{self, Certificate};
+use crate::pressure::{self, Pressure};
 use crate::registry::Registry;
 use crate::sender::Fanout;
-use crate::stats::events::{Event, EventKind};
-use crate::{clock, ingest, play, session, upstream};
+use crate::{ingest, play, session, upstream};
+
+mod door;
+mod pulse;
 
 /// Where the relay is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,8 +63,8 @@ pub struct Shared {
     pub verifying: Semaphore,
     /// Admits sessions, up to the relay's limit.
     pub sessions: Arc<Semaphore>,
-    /// Connections refused because [`Shared::sessions`] was exhausted.
-    pub sessions_refused: AtomicU64,
+    /// What the relay takes on, and what it counts of that.
+    pub pressure: Arc<Pressure>,
     /// What the sessions count.
     pub counters: session::Counters,
 }
@@ -113,6 +116,8 @@ pub struct Arrival {
     pub permit: OwnedSemaphorePermit,
     /// Why it is turned away; none if it is not.
     pub refusal: Option<String>,
+    /// Its place among the connections of its address.
+    pub ticket: pressure::Ticket,
 }
 
 /// A running shard.
@@ -208,10 +213,16 @@ async fn serve(
     if context.shard == 0 {
         tasks.spawn(upstream::run(Arc::clone(&context.shared)));
     }
-    let mut count = tokio::time::interval(COUNT_INTERVAL);
+    let mut pulse = pulse::Pulse::new(&context.shared.pressure.config);
+    let mut door = door::Door::new(&context.shared.pressure.config);
     loop {
         tokio::select! {
-            Some(incoming) = endpoint.accept() => accept(context, incoming, &mut tasks),
+            Some(incoming) = endpoint.accept() => {
+                if let Some(coming) = door.open(context, incoming) {
+                    let context = Arc::clone(context);
+                    tasks.spawn(async move { session::serve(&context, coming).await });
+                }
+            }
             Some(arrival) = arrivals.recv() => {
                 let context = Arc::clone(context);
                 tasks.spawn(async move {
@@ -219,8 +230,9 @@ async fn serve(
                 });
             }
             Some(_) = tasks.join_next() => {}
-            _ = count.tick() => {
+            sample = pulse.beat() => {
                 connections.store(endpoint.open_connections() as u64, Ordering::Relaxed);
+                pulse.judge(context, sample);
             }
             stopped = phase.wait_for(|phase| *phase == Phase::Stopped) => {
                 debug!(shard = context.shard, relay_gone = stopped.is_err(), "stopping");
@@ -234,35 +246,8 @@ async fn serve(
     let _ = tokio::time::timeout(CLOSE_GRACE, endpoint.wait_idle()).await;
 }
 
-fn accept(context: &Arc<Context>, incoming: quinn::Incoming, tasks: &mut JoinSet<()>) {
-    let shared = &context.shared;
-    if *shared.phase.borrow() != Phase::Running {
-        return incoming.refuse();
-    }
-    let addr = incoming.remote_address().ip();
-    if !shared.policy().addresses.admit(addr) {
-        debug!(%addr, "refused an address: auth.allow, auth.deny");
-        return incoming.refuse();
-    }
-    let Ok(permit) = Arc::clone(&shared.sessions).try_acquire_owned() else {
-        shared.sessions_refused.fetch_add(1, Ordering::Relaxed);
-        let event = Event::new(EventKind::Refused, clock::unix_ms());
-        let reason = "a viewer: viewer.max_sessions are connected";
-        shared.registry.log(event.detail(reason));
-        return incoming.refuse();
-    };
-    let context = Arc::clone(context);
-    tasks.spawn(async move {
-        session::serve(&context, incoming).await;
-        drop(permit);
-    });
-}
-
 /// Publishers' connections between the acceptor and the shard.
 const PUBLISHERS_IN_TRANSIT: usize = 64;
-
-/// How often the number of connections is noted for the API.
-const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long close frames may take to leave.
 const CLOSE_GRACE: Duration = Duration::from_millis(300);

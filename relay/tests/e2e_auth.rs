@@ -247,11 +247,11 @@ fn the_configuration_is_read_anew_and_nobody_is_dropped() {
         answer
     };
     let newer = "third-secret-of-somebody";
-    let text = keys().replace(SECRET, newer) + "[viewer]\nmax_sessions = 9\n";
+    let text = keys().replace(SECRET, newer) + "[limits]\nsessions = 9\n";
     fs::write(file.path(), &text).unwrap();
     let answer = post(&relay);
     assert!(
-        answer.contains(r#""applied":["auth"],"needs_restart":["viewer"]"#),
+        answer.contains(r#""applied":["auth"],"needs_restart":["limits"]"#),
         "{answer}"
     );
     let mut refused = Publisher::connect(relay.rtmp, "live", &format!("cam?key={SECRET}"));

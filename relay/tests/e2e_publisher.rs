@@ -204,7 +204,7 @@ fn a_codec_that_is_not_carried_is_refused_by_name() {
 
 #[test]
 fn a_publisher_beyond_the_limits_hears_which_one() {
-    let (relay, _file) = configured("[stream]\nmax_streams = 1\n");
+    let (relay, _file) = configured("[limits]\nstreams = 1\n");
     let _first = Publisher::publish(relay.rtmp, "live", "one");
     let mut second = Publisher::connect(relay.rtmp, "live", "two");
     second.wait_said("NetStream.Publish.Rejected");
@@ -213,7 +213,7 @@ fn a_publisher_beyond_the_limits_hears_which_one() {
     // The stream that is there may be taken over: it is no further one.
     let _again = Publisher::publish(relay.rtmp, "live", "one");
 
-    let (relay, _file) = configured("[publisher]\nmax_publishers = 1\n");
+    let (relay, _file) = configured("[limits]\npublishers = 1\n");
     let first = Publisher::publish(relay.rtmp, "live", "one");
     let mut second = Publisher::connect(relay.rtmp, "live", "two");
     second.wait_said("NetStream.Publish.Rejected");

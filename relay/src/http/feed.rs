@@ -28,8 +28,9 @@ use crate::clock;
 use crate::stats::events::Event;
 use crate::stats::snapshot::{StreamDetail, StreamSnapshot};
 
-/// Pages that follow at once: a fourth of all connections, so that they never keep out the rest.
-pub const MAX_PAGES: usize = super::MAX_CONNECTIONS / 4;
+/// Pages that follow at once: a fourth of the connections that there are by default, so that they
+/// never keep out the rest.
+pub const MAX_PAGES: usize = 64;
 
 /// Time between two events of a page.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -6,7 +6,9 @@
 //! of `other` may fall when a stream leaves it, which Prometheus takes for a restart.
 
 use super::exposition::{Exposition, Kind};
-use crate::stats::snapshot::{ProcessSnapshot, StreamSnapshot, StreamState, StreamTotals};
+use crate::stats::snapshot::{
+    ProcessSnapshot, ShardLoad, StreamSnapshot, StreamState, StreamTotals,
+};
 use crate::stats::{QualityCounts, Skipped, Stage};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -144,9 +146,10 @@ fn render_process(out: &mut Exposition, process: &ProcessSnapshot) {
         Kind::Counter,
         "How often a limit was hit.",
     );
-    for (limit, hits) in &process.limits_hit {
-        out.sample(&[("limit", limit)], hits);
+    for limit in &process.limits {
+        out.sample(&[("limit", limit.name)], limit.hits);
     }
+    render_load(out, process);
     let help = "Players' reports by what became of them.";
     out.family("weir_reports_total", Kind::Counter, help);
     for (fate, count) in &process.reports {
@@ -155,6 +158,44 @@ fn render_process(out: &mut Exposition, process: &ProcessSnapshot) {
     let help = "Datagrams on an alias that means nothing here.";
     out.family("weir_unknown_datagrams_total", Kind::Counter, help);
     out.sample(&[], process.datagrams_unknown);
+}
+
+/// How much of each limit is in use, and how busy the shards are.
+fn render_load(out: &mut Exposition, process: &ProcessSnapshot) {
+    let help = "What each limit allows, in the unit that its name says.";
+    out.family("weir_limit", Kind::Gauge, help);
+    for limit in &process.limits {
+        out.sample(&[("limit", limit.name)], limit.limit);
+    }
+    let help = "How much of each limit is in use.";
+    out.family("weir_limit_used", Kind::Gauge, help);
+    for limit in &process.limits {
+        if let Some(used) = limit.used {
+            out.sample(&[("limit", limit.name)], used);
+        }
+    }
+    type Number = (&'static str, &'static str, fn(&ShardLoad) -> f64);
+    const NUMBERS: [Number; 3] = [
+        ("weir_shard_busy_ratio", "Time at work.", |load| {
+            load.busy_percent as f64 / 100.0
+        }),
+        (
+            "weir_shard_lag_seconds",
+            "How late what is due is done.",
+            |load| load.lag_us as f64 / 1e6,
+        ),
+        (
+            "weir_shard_overloaded",
+            "1 while no new viewers are taken.",
+            |load| f64::from(u8::from(load.overloaded)),
+        ),
+    ];
+    for (name, help, number) in NUMBERS {
+        out.family(name, Kind::Gauge, help);
+        for (shard, load) in process.shard_load.iter().enumerate() {
+            out.sample(&[("shard", &shard.to_string())], number(load));
+        }
+    }
 }
 
 fn render_stream_count(out: &mut Exposition, streams: &[StreamSnapshot]) {

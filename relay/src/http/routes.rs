@@ -2,7 +2,7 @@
 
 use super::feed::{self, Feeds};
 use super::{Context, MAX_BODY_BYTES, dashboard, guard, metrics, player};
-use crate::stats::snapshot::{EventList, StreamList};
+use crate::stats::snapshot::{EventList, LimitList, StreamList};
 use axum::body::HttpBody;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, StatusCode, Uri, header};
@@ -43,6 +43,7 @@ pub(super) fn router(context: Context, feeds: &Arc<Feeds>) -> Router {
         .route("/api/v1/streams", get(streams))
         .route("/api/v1/streams/{*name}", get(stream))
         .route("/api/v1/events", get(events))
+        .route("/api/v1/limits", get(limits))
         .route("/api/v1/live", get(feed::overview))
         .route("/api/v1/live/{*name}", get(feed::stream))
         .route("/metrics", get(prometheus))
@@ -134,6 +135,15 @@ async fn certificate(State(context): State<Context>) -> Response {
 async fn events(State(context): State<Context>) -> Response {
     let events = (context.events)();
     ([NO_STORE], Json(EventList { events })).into_response()
+}
+
+async fn limits(State(context): State<Context>) -> Response {
+    let process = (context.process)();
+    let list = LimitList {
+        limits: process.limits,
+        shards: process.shard_load,
+    };
+    ([NO_STORE], Json(list)).into_response()
 }
 
 async fn unknown_path(uri: Uri) -> Response {

@@ -57,6 +57,7 @@ impl Server {
             }),
             ready: Arc::clone(&ready),
             certificate_sha256: Arc::new(|| "ab".repeat(32)),
+            pressure: Arc::new(Pressure::new(crate::pressure::Config::default(), 1)),
             reload: Arc::new(|| Ok(ReloadOutcome::default())),
             guard: Arc::new(|_, shown| match shown {
                 Some(Some(shown)) if shown == "wrong" => Err(Denial {
@@ -341,7 +342,7 @@ async fn a_client_that_sends_nothing_is_dropped_in_time() {
 async fn connections_beyond_the_cap_wait_for_a_place() {
     let server = Server::start().await;
     let mut held = Vec::new();
-    for _ in 0..MAX_CONNECTIONS {
+    for _ in 0..crate::pressure::Config::default().http_connections {
         held.push(server.connect().await);
     }
     let waiting = server.get("/healthz");

@@ -8,6 +8,8 @@ use weir_protocol::rtmp::server::{PlayRefusal, PlayRequest, PublishRequest, Refu
 use super::packager::Packager;
 use super::{ADDRESS_FORM, Connection, IngestError, stream_name};
 use crate::auth::{Action, Attempt, Denial, Grant, credentials_of_query};
+use crate::pressure::Limit;
+use crate::registry::PublishError;
 use crate::stats::events::{self, EventKind};
 use crate::stats::snapshot::PublisherSnapshot;
 use crate::{clock, play};
@@ -42,9 +44,13 @@ impl Connection<'_> {
             self.log_refusal(&description);
             Refusal { code, description }
         };
+        let full = self.context.shared.pressure.is_full().then(|| {
+            self.context.shared.pressure.hit(Limit::Memory);
+            "this relay has no memory for more streams: try again in some seconds".to_owned()
+        });
         let played = || "this connection has played: use another one to publish".to_owned();
         let played = self.place.is_none().then(played);
-        if let Some(reason) = self.refusal.clone().or(played) {
+        if let Some(reason) = self.refusal.clone().or(full).or(played) {
             return Err(refuse(RefusalCode::Rejected, reason));
         }
         let malformed = |error| refuse(RefusalCode::BadName, format!("{ADDRESS_FORM}: {error}"));
@@ -107,7 +113,11 @@ impl Connection<'_> {
             reconnects: 0,
         };
         let registry = &self.context.shared.registry;
+        let pressure = &self.context.shared.pressure;
         let publisher = registry.publish(namespace, info, now_us).map_err(|error| {
+            if matches!(error, PublishError::TooManyStreams(_)) {
+                pressure.hit(Limit::Streams);
+            }
             let description = error.to_string();
             info!(addr = %self.addr, stream = %namespace, description, "refused a publisher");
             self.log_refusal(&description);

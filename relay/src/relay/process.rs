@@ -14,6 +14,16 @@ pub(super) fn resident_bytes() -> Option<u64> {
     resident_of(&status)
 }
 
+/// Four fifths of what this process may have: the control group's limit, or the machine's memory.
+pub(super) fn most_of_memory() -> u64 {
+    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|text| text.trim().parse::<u64>().ok());
+    let machine = fs::read_to_string("/proc/meminfo").ok();
+    let machine = machine.and_then(|text| kib_of(&text, "MemTotal:"));
+    let most = [group, machine].into_iter().flatten().min();
+    most.map_or(u64::MAX, |bytes| bytes / 5 * 4)
+}
+
 /// The 14th and 15th field, counted behind the name, which may have anything in it (proc(5)).
 fn cpu_of(stat: &str) -> Option<f64> {
     let (_, behind_name) = stat.rsplit_once(')')?;
@@ -24,9 +34,12 @@ fn cpu_of(stat: &str) -> Option<f64> {
 }
 
 fn resident_of(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    kib_of(status, "VmRSS:")
+}
+
+/// The bytes of a line that says kibibytes.
+fn kib_of(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -59,5 +72,6 @@ mod tests {
     fn this_process_is_told() {
         assert!(cpu_s().is_some());
         assert!(resident_bytes().is_some_and(|bytes| bytes > 1 << 20));
+        assert!((32 << 20..1 << 50).contains(&most_of_memory()));
     }
 }

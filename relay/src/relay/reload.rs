@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::config::{Config, ConfigError, Options};
-use crate::endpoint::{Certificate, CertificateError};
+use crate::endpoint::{self, Certificate, CertificateError};
 use crate::session;
 use crate::shard::Shared;
 
@@ -82,18 +82,22 @@ fn differences(running: &Config, read: &Config) -> Vec<&'static str> {
             drain_to: None,
             ..session.clone()
         };
-        let viewer = (viewer, &config.endpoint, &config.play, config.max_sessions);
+        let endpoint = endpoint::Config {
+            max_requests: 0,
+            ..config.endpoint
+        };
+        let viewer = (viewer, endpoint, &config.play);
+        let names = (config.registry.max_streams, config.registry.cache_bytes);
+        let limits = (&config.limits, names, config.endpoint.max_requests);
         [
             ("listen", format!("{:?}", (rtmp, quic, http))),
             ("shards", config.shards.to_string()),
             ("tls", config.tls.is_some().to_string()),
-            (
-                "publisher",
-                format!("{:?} {}", config.ingest, config.max_publishers),
-            ),
-            ("stream", format!("{:?}", config.registry)),
+            ("publisher", format!("{:?}", config.ingest)),
+            ("stream", format!("{:?}", config.registry.stream)),
             ("viewer", format!("{viewer:?}")),
             ("player", reports.to_string()),
+            ("limits", format!("{limits:?}")),
             ("edge", format!("{:?} {drain_to:?}", config.upstream)),
         ]
     };
@@ -115,8 +119,8 @@ mod tests {
         };
         let running = config("shards = 1\n");
         assert!(differences(&running, &running).is_empty());
-        let read = config("shards = 1\n[viewer]\nmax_sessions = 7\n[auth]\nwatch = \"loopback\"\n");
-        assert_eq!(differences(&running, &read), ["viewer"]);
+        let read = config("shards = 1\n[limits]\nsessions = 7\n[auth]\nwatch = \"loopback\"\n");
+        assert_eq!(differences(&running, &read), ["limits"]);
         let read = config("shards = 2\n[listen]\nhttp = \"127.0.0.1:1\"\n");
         assert_eq!(differences(&running, &read), ["listen", "shards"]);
         let upstream = "shards = 1\n[edge]\nupstream = [\"moqt://origin.example\"]\n";

@@ -4,14 +4,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::Semaphore;
 use weir_protocol::moqt::Namespace;
 
 use super::{Addrs, Applied, Reloader, process};
 use crate::auth::{Action, Attempt, Denial};
 use crate::clock;
 use crate::http::{self, ReloadOutcome};
+use crate::pressure::Limit;
 use crate::shard::{Shard, Shared};
-use crate::stats::snapshot::{History, ProcessSnapshot, StreamDetail, StreamSnapshot, StreamState};
+use crate::stats::snapshot::{
+    History, LimitSnapshot, ProcessSnapshot, ShardLoad, StreamDetail, StreamSnapshot, StreamState,
+};
 use crate::stats::{Kind, Merged, StreamFacts};
 use crate::stream::{Presence, Stream};
 
@@ -22,6 +26,10 @@ pub(super) struct View {
     pub(super) shards: Arc<Vec<Shard>>,
     pub(super) addrs: Addrs,
     pub(super) started_us: u64,
+    /// Publishers' places.
+    pub(super) admitted: Arc<Semaphore>,
+    /// Bytes that the relay may have.
+    pub(super) memory: u64,
 }
 
 impl View {
@@ -35,6 +43,8 @@ impl View {
             shards,
             addrs,
             started_us,
+            admitted,
+            memory,
         } = self;
         let shards = Arc::downgrade(&shards);
         let logged = Arc::clone(&shared);
@@ -66,8 +76,13 @@ impl View {
                 let shards = shards.upgrade();
                 let shards = shards.iter().flat_map(|shards| shards.iter());
                 let connections = shards.map(Shard::connections).collect();
-                process_snapshot(&process, &addrs, started_us, connections)
+                let limits = limits(&process, &admitted, memory);
+                ProcessSnapshot {
+                    limits,
+                    ..process_snapshot(&process, &addrs, started_us, connections)
+                }
             }),
+            pressure: Arc::clone(&shared.pressure),
             ready,
             reload: Arc::new(move || reload(&reloader)),
             guard: Arc::new(move |addr, shown| guard(&door, addr, shown)),
@@ -119,7 +134,6 @@ fn process_snapshot(
     ];
     let streams = shared.registry.streams();
     let live = |stream: &&Arc<Stream>| stream.presence() == Presence::Live;
-    let refused = shared.sessions_refused.load(Ordering::Relaxed);
     ProcessSnapshot {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_s: uptime_us / clock::MICROS_PER_SECOND,
@@ -127,13 +141,86 @@ fn process_snapshot(
             .map(|(name, addr)| (name.to_owned(), addr.to_string()))
             .into(),
         publishers: streams.iter().filter(live).count() as u64,
-        shard_connections,
-        limits_hit: vec![("viewer.max_sessions", refused)],
+        shard_connections: shard_connections.clone(),
+        limits: Vec::new(),
+        shard_load: shard_load(shared, &shard_connections),
         reports: shared.counters.reports().to_vec(),
         datagrams_unknown: shared.counters.datagrams_unknown.load(Ordering::Relaxed),
         cpu_s: process::cpu_s(),
         resident_bytes: process::resident_bytes(),
     }
+}
+
+fn shard_load(shared: &Shared, connections: &[u64]) -> Vec<ShardLoad> {
+    let load = shared.pressure.shards().into_iter();
+    let pairs = load.zip(connections.iter().copied().chain(std::iter::repeat(0)));
+    let shown = |((busy_percent, lag_us, overloaded), connections)| ShardLoad {
+        connections,
+        busy_percent,
+        lag_us,
+        overloaded,
+    };
+    pairs.map(shown).collect()
+}
+
+/// Every limit with what is in use of it.
+fn limits(shared: &Shared, admitted: &Semaphore, memory: u64) -> Vec<LimitSnapshot> {
+    let pressure = &shared.pressure;
+    let config = &pressure.config;
+    let budget = shared.registry.budget();
+    let free = |limit: usize, places: &Semaphore| {
+        Some(limit.saturating_sub(places.available_permits()) as u64)
+    };
+    let busiest = pressure.shards();
+    let most = |of: fn(&(u64, u64, bool)) -> u64| busiest.iter().map(of).max();
+    let shown = |limit: Limit| {
+        let (allowed, used) = match limit {
+            Limit::Handshakes => {
+                let taken = pressure.handshakes.taken() as u64;
+                (config.handshakes as u64, Some(taken))
+            }
+            Limit::Retry => (config.retry_above as u64, None),
+            Limit::Stateless => (config.stateless_per_s.into(), None),
+            Limit::PerAddress => (config.connections_per_address.into(), None),
+            Limit::ConnectRate => (config.connects_per_s.into(), None),
+            Limit::Sessions => {
+                let used = free(config.sessions, &shared.sessions);
+                (config.sessions as u64, used)
+            }
+            Limit::Publishers => (config.publishers as u64, free(config.publishers, admitted)),
+            Limit::Streams => {
+                let streams = shared.registry.streams().len() as u64;
+                (shared.registry.max_streams() as u64, Some(streams))
+            }
+            Limit::Http => (config.http_connections as u64, None),
+            Limit::Subscriptions => {
+                let taken = pressure.subscriptions.taken() as u64;
+                (config.subscriptions as u64, Some(taken))
+            }
+            Limit::RequestRate => (config.requests_per_s.into(), None),
+            Limit::Busy => (config.busy_percent.into(), most(|shard| shard.0)),
+            Limit::Lag => (config.lag_us / 1000, most(|shard| shard.1 / 1000)),
+            Limit::Memory => {
+                let resident = process::resident_bytes();
+                (memory >> 20, resident.map(|bytes| bytes >> 20))
+            }
+            Limit::Cache => (
+                budget.limit() as u64 >> 20,
+                Some(budget.used() as u64 >> 20),
+            ),
+        };
+        LimitSnapshot {
+            name: limit.name(),
+            limit: allowed,
+            used,
+            // The rings count for themselves.
+            hits: match limit == Limit::Cache {
+                true => budget.hits(),
+                false => pressure.hits(limit),
+            },
+        }
+    };
+    Limit::ALL.iter().copied().map(shown).collect()
 }
 
 /// Everything that the API says of a stream but its viewers.

@@ -4,16 +4,86 @@
 //! the query of the session's URI (`?token=` or `?key=`). Aliases need no table: the relay lets
 //! nobody register any (MAX_AUTH_TOKEN_CACHE_SIZE is 0), so a token always comes with its value.
 
-use tokio::sync::watch;
-use weir_protocol::moqt::message::{FetchKind, RequestError};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use weir_protocol::moqt::message::{FetchKind, Redirect, RequestError};
 use weir_protocol::moqt::token::Token;
 use weir_protocol::moqt::{FullTrackName, Message, Namespace, Params, RequestErrorCode};
 
 use super::{Session, hop};
 use crate::auth::{Action, Attempt, CREDENTIALS_MAX, DenialKind, credentials_of_query};
+use crate::pressure::{Limit, Place, Ticket};
+use crate::shard::Context;
 use crate::{clock, upstream};
 
+/// A session's places: among all sessions, and among the connections of its address.
+#[derive(Debug)]
+pub(super) struct Held {
+    _session: OwnedSemaphorePermit,
+    _ticket: Ticket,
+}
+
+/// Counts a session whose handshake is over; `counted` says that its coming was.
+pub(super) fn enter(context: &Context, addr: IpAddr, counted: bool) -> Result<Held, Limit> {
+    let shared = &context.shared;
+    let pressure = &shared.pressure;
+    if !counted {
+        pressure.arrive(addr, clock::now_us())?;
+    }
+    let session = Arc::clone(&shared.sessions).try_acquire_owned();
+    let session = session.map_err(|_| {
+        pressure.hit(Limit::Sessions);
+        Limit::Sessions
+    })?;
+    Ok(Held {
+        _session: session,
+        _ticket: pressure.enter(addr)?,
+    })
+}
+
 impl Session {
+    /// A place for a subscription, or where to find one when the relay has too much to do. Whoever
+    /// watches already is not sent away from what else it wants.
+    pub(super) fn take_on(&self, track: &FullTrackName) -> Result<Place, RequestError> {
+        self.check_load(track)?;
+        let pressure = &self.context.shared.pressure;
+        pressure.subscriptions.take().ok_or_else(|| {
+            pressure.hit(Limit::Subscriptions);
+            self.overloaded(Limit::Subscriptions, track)
+        })
+    }
+
+    /// Whether there is time for somebody who does not watch yet.
+    pub(super) fn check_load(&self, track: &FullTrackName) -> Result<(), RequestError> {
+        if !self.viewing.lock().is_empty() {
+            return Ok(());
+        }
+        let taken = self.context.shared.pressure.take_on(self.context.shard);
+        taken.map_err(|limit| self.overloaded(limit, track))
+    }
+
+    fn overloaded(&self, limit: Limit, track: &FullTrackName) -> RequestError {
+        let reason = format!("this relay has too much to do ({})", limit.name());
+        let uri = self.context.shared.pressure.config.redirect.clone();
+        let redirect = uri.map(|uri| {
+            Box::new(Redirect {
+                uri,
+                track: track.clone(),
+            })
+        });
+        let code = match redirect {
+            Some(_) => RequestErrorCode::Redirect,
+            None => RequestErrorCode::ExcessiveLoad,
+        };
+        RequestError {
+            retry_ms: Some(RETRY_MS),
+            redirect,
+            ..RequestError::new(code, reason)
+        }
+    }
+
     /// Asks the policy about a request. One that names no stream needs no leave of its own.
     pub(super) async fn admit(&self, request: &Message) -> Result<(), RequestError> {
         match wish(request) {
@@ -159,3 +229,6 @@ pub(super) async fn expired(expiry: &mut watch::Receiver<Option<u64>>) {
         }
     }
 }
+
+/// When somebody who was refused for load may ask again: a shard has to be calm for three seconds.
+const RETRY_MS: u64 = 5_000;

@@ -119,6 +119,7 @@ async fn attend(
 async fn plan(session: &Session, message: &Fetch) -> Result<Plan, RequestError> {
     match &message.kind {
         FetchKind::Standalone { track, start, end } => {
+            session.check_load(track)?;
             let (stream, track) = obtain(session, track, &message.params).await?;
             let largest = track.ring.largest();
             let largest = largest.ok_or_else(|| range("nothing has been published"))?;
@@ -138,6 +139,7 @@ async fn plan(session: &Session, message: &Fetch) -> Result<Plan, RequestError> 
             })
         }
         FetchKind::Filtered { track } => {
+            session.check_load(track)?;
             let (stream, track) = obtain(session, track, &message.params).await?;
             if !message.params.range_filters.is_empty() {
                 let reason = "this relay does not filter by ranges (MAX_FILTER_RANGES is 0)";

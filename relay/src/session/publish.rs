@@ -22,6 +22,8 @@ use super::request::Request;
 use super::{Close, Session};
 use crate::clock;
 use crate::peer::{Inlet, Registration, stream_code};
+use crate::pressure::Limit;
+use crate::registry::PublishError;
 use crate::stats::snapshot::PublisherSnapshot;
 use crate::stream::{Publisher, TrackOptions};
 
@@ -64,9 +66,23 @@ impl Session {
             reconnects: 0,
         };
         let registry = &self.context.shared.registry;
+        let pressure = &self.context.shared.pressure;
+        if pressure.is_full() {
+            pressure.hit(Limit::Memory);
+            let reason = "this relay has no memory for more streams".to_owned();
+            return Err(refuse(RequestErrorCode::ExcessiveLoad, reason));
+        }
         let published = registry.publish(namespace, info, clock::now_us());
-        let publisher =
-            published.map_err(|error| refuse(RequestErrorCode::Uninterested, error.to_string()))?;
+        let publisher = published.map_err(|error| {
+            let code = match error {
+                PublishError::TooManyStreams(_) => {
+                    pressure.hit(Limit::Streams);
+                    RequestErrorCode::ExcessiveLoad
+                }
+                PublishError::Owned { .. } => RequestErrorCode::Uninterested,
+            };
+            refuse(code, error.to_string())
+        })?;
         self.allow_media();
         info!(addr = %self.connection.remote_address(), stream = %namespace, "publishing");
         let owner = Arc::new(Owner { publisher });

@@ -19,6 +19,7 @@ use super::request::{Request, obtain, properties};
 use super::viewer::Watching;
 use super::{Close, Session};
 use crate::clock;
+use crate::pressure::Place;
 use crate::sender::{Done, Handle, Join, Update, ViewerOptions};
 use crate::stream::{Stream, Track};
 use crate::subscription::{End, Options};
@@ -107,8 +108,7 @@ pub(super) async fn serve(mut request: Request, message: Subscribe) -> Result<()
     let session = Arc::clone(&request.session);
     let params = &message.params;
     let registered = Registered::pending(&session, message.request_id);
-    let found = rendezvous(&session, &message.track, params).await;
-    let (stream, track) = match found.and_then(|found| allowed(&session, &message, found)) {
+    let (_place, (stream, track)) = match placed(&session, &message).await {
         Ok(found) => found,
         Err(refusal) => return request.refuse(refusal).await,
     };
@@ -170,6 +170,9 @@ pub(super) async fn serve(mut request: Request, message: Subscribe) -> Result<()
     }
     subscription.run(done).await
 }
+
+/// A track, and the stream that it belongs to.
+type Found = (Arc<Stream>, Arc<Track>);
 
 /// A subscription that was granted.
 struct Subscribed {
@@ -321,6 +324,13 @@ impl Subscribed {
     }
 }
 
+/// A place for the subscription, and what it is about.
+async fn placed(session: &Session, message: &Subscribe) -> Result<(Place, Found), RequestError> {
+    let place = session.take_on(&message.track)?;
+    let found = rendezvous(session, &message.track, &message.params).await?;
+    Ok((place, allowed(session, message, found)?))
+}
+
 /// Finds the track, waiting for a publisher as long as the viewer asks and the relay allows.
 async fn rendezvous(
     session: &Session,
@@ -374,11 +384,7 @@ async fn appearance(
 }
 
 /// Draft 18 has one subscription to a track in a session at most; draft 19 any number.
-fn allowed(
-    session: &Session,
-    message: &Subscribe,
-    found: (Arc<Stream>, Arc<Track>),
-) -> Result<(Arc<Stream>, Arc<Track>), RequestError> {
+fn allowed(session: &Session, message: &Subscribe, found: Found) -> Result<Found, RequestError> {
     if !message.params.range_filters.is_empty() {
         let reason = "this relay does not filter by ranges (MAX_FILTER_RANGES is 0)";
         return Err(RequestError::new(RequestErrorCode::InvalidFilter, reason));

@@ -348,8 +348,10 @@ pub struct ProcessSnapshot {
     pub publishers: u64,
     /// QUIC connections of each shard.
     pub shard_connections: Vec<u64>,
-    /// How often each named limit was hit. The names are constants of the program.
-    pub limits_hit: Vec<(&'static str, u64)>,
+    /// The limits, how much of each is in use, and how often it was hit.
+    pub limits: Vec<LimitSnapshot>,
+    /// How busy each shard is.
+    pub shard_load: Vec<ShardLoad>,
     /// Players' reports by what became of them. The names are constants of the program.
     pub reports: Vec<(&'static str, u64)>,
     /// Datagrams on an alias that means nothing here.
@@ -358,6 +360,42 @@ pub struct ProcessSnapshot {
     pub cpu_s: Option<f64>,
     /// Resident memory in bytes, where the system tells.
     pub resident_bytes: Option<u64>,
+}
+
+/// One of the relay's limits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LimitSnapshot {
+    /// The key of the configuration that sets it.
+    pub name: &'static str,
+    /// How much is allowed, in the unit that the name says.
+    pub limit: u64,
+    /// How much is in use, where that is a number that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
+    /// How often it was hit.
+    pub hits: u64,
+}
+
+/// How a shard was in the last tenth of a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ShardLoad {
+    /// Its QUIC connections.
+    pub connections: u64,
+    /// Share of the time that it was at work, in percent.
+    pub busy_percent: u64,
+    /// How late it looked at what was due, in microseconds.
+    pub lag_us: u64,
+    /// Whether it takes no new viewers.
+    pub overloaded: bool,
+}
+
+/// The answer of `/api/v1/limits`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LimitList {
+    /// The limits.
+    pub limits: Vec<LimitSnapshot>,
+    /// The shards.
+    pub shards: Vec<ShardLoad>,
 }
 
 fn is_zero(value: &u64) -> bool {

@@ -16,6 +16,7 @@
 
 mod browser;
 mod drawn;
+mod flood;
 mod flv;
 mod media;
 mod moqt;
@@ -32,6 +33,7 @@ mod viewer;
 
 pub(crate) use browser::{Browser, ELSEWHERE};
 pub(crate) use drawn::{DRAWN_FPS, Drawing, Drawn};
+pub(crate) use flood::flood;
 pub(crate) use flv::{FlvTag, Kind};
 pub(crate) use media::{Frame, Media, Track};
 pub(crate) use moqt::{ANSWER, Asked, Habits, Incoming, MoqtClient, track_of};

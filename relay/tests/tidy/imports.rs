@@ -12,30 +12,34 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
     // Assembly knows every room but the command line above it.
     (
         "relay",
-        "auth clock config endpoint http ingest net peer play registry ring sender session shard \
-         stats stream subscription upstream",
+        "auth clock config endpoint http ingest net peer play pressure registry ring sender \
+         session shard stats stream subscription upstream",
     ),
     // It gathers each room's own `Config`.
     (
         "config",
-        "auth client clock endpoint http ingest net play registry sender session shard stream \
-         upstream",
+        "auth client clock endpoint http ingest net play pressure registry sender session shard \
+         stream upstream",
     ),
     (
         "shard",
-        "auth clock endpoint ingest net play registry sender session stats stream upstream",
+        "auth clock endpoint ingest net play pressure registry sender session stats stream \
+         upstream",
     ),
     (
         "ingest",
-        "auth clock net play registry ring shard stats stream",
+        "auth clock net play pressure registry ring shard stats stream",
     ),
-    ("play", "auth clock net registry ring shard stats stream"),
+    (
+        "play",
+        "auth clock net pressure registry ring shard stats stream",
+    ),
     ("demo", ""),
     ("endpoint", "auth clock net registry sender session stats"),
     (
         "session",
-        "auth clock endpoint hang peer registry ring sender shard stats stream subscription \
-         upstream",
+        "auth clock endpoint hang peer pressure registry ring sender shard stats stream \
+         subscription upstream",
     ),
     ("hang", "ring stream"),
     (
@@ -45,11 +49,12 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
     ("client", "endpoint net"),
     ("peer", "clock ring stats stream"),
     ("sender", "clock ring stats stream subscription"),
-    ("http", "auth clock registry stats stream"),
+    ("http", "auth clock pressure registry stats stream"),
     ("registry", "ring stats stream"),
     ("stream", "auth clock ring stats"),
     ("subscription", "ring stats"),
     ("auth", ""),
+    ("pressure", ""),
     ("stats", ""),
     ("ring", ""),
     ("net", ""),
@@ -99,7 +104,7 @@ const IMPURE: &str = "tokio quinn quinn_proto web_transport_quinn mio socket2 st
      std::thread std::fs std::env";
 
 /// The pure rooms of the relay.
-const PURE_ROOMS: &[&str] = &["auth", "ring", "stats", "subscription"];
+const PURE_ROOMS: &[&str] = &["auth", "pressure", "ring", "stats", "subscription"];
 
 /// What nothing in `protocol` names: sockets, clocks, threads, locks, chance, the file system.
 const IMPURE_PROTOCOL: &str = "tokio quinn quinn_proto web_transport_quinn mio socket2 rand \

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::stats::report::Report;
-use crate::stats::snapshot::{PublisherSnapshot, TrackSnapshot};
+use crate::stats::snapshot::{LimitSnapshot, PublisherSnapshot, ShardLoad, TrackSnapshot};
 use crate::stats::{Arrival, IngestRecorder, Kind as Track, Merged, Recorder, SkipReason};
 use crate::stats::{Progress, StreamFacts, merge};
 use std::io::Write;
@@ -65,7 +65,17 @@ fn process() -> ProcessSnapshot {
         listeners: Vec::new(),
         publishers: 1,
         shard_connections: vec![3, 4],
-        limits_hit: vec![("rtmp_message_bytes", 2)],
+        limits: vec![LimitSnapshot {
+            name: "limits.sessions",
+            limit: 9,
+            used: Some(4),
+            hits: 2,
+        }],
+        shard_load: vec![ShardLoad {
+            busy_percent: 25,
+            lag_us: 1_500,
+            ..ShardLoad::default()
+        }],
         reports: vec![("taken", 7), ("malformed", 1)],
         datagrams_unknown: 3,
         cpu_s: Some(1.25),
@@ -103,7 +113,9 @@ fn promtool_accepts_a_busy_relay() {
     let text = render(&process(), streams);
     for line in [
         "weir_connections{shard=\"1\"} 4",
-        "weir_limit_hits_total{limit=\"rtmp_message_bytes\"} 2",
+        "weir_limit_hits_total{limit=\"limits.sessions\"} 2",
+        "weir_limit_used{limit=\"limits.sessions\"} 4",
+        "weir_shard_busy_ratio{shard=\"0\"} 0.25",
         "weir_streams{state=\"live\"} 2",
         "weir_stream_skipped_objects_total{stream=\"live/cam\",reason=\"behind\"} 3",
         "weir_stream_sent_objects_total{stream=\"live/cam\"} 10",
