@@ -229,7 +229,7 @@ impl Relay {
                     ticket,
                 };
                 if shard.publish(arrival).is_err() {
-                    warn!(%addr, "refused a publisher: the shard has too many on their way");
+                    warn!(%addr, "lost a publisher: its shard has stopped");
                 }
             }
             Err(error) => warn!(%addr, %error, "lost a publisher's connection"),

@@ -123,7 +123,7 @@ pub struct Arrival {
 /// A running shard.
 #[derive(Debug)]
 pub struct Shard {
-    publishers: mpsc::Sender<Arrival>,
+    publishers: mpsc::UnboundedSender<Arrival>,
     connections: Arc<AtomicU64>,
     thread: JoinHandle<()>,
 }
@@ -131,7 +131,7 @@ pub struct Shard {
 impl Shard {
     /// Starts shard `number` on its socket, and waits until it serves.
     pub fn start(number: u8, socket: UdpSocket, shared: &Arc<Shared>) -> io::Result<Self> {
-        let (publishers, arrivals) = mpsc::channel(PUBLISHERS_IN_TRANSIT);
+        let (publishers, arrivals) = mpsc::unbounded_channel();
         let (ready, started) = std::sync::mpsc::sync_channel(1);
         let connections = Arc::<AtomicU64>::default();
         let context = Arc::new(Context {
@@ -154,11 +154,11 @@ impl Shard {
         })
     }
 
-    /// Hands a publisher's connection to the shard; gives it back when too many are on their way.
+    /// Hands a publisher's connection to the shard; gives it back when the shard has stopped. Each
+    /// holds a permit, so no more are on their way than the relay admits: when encoders reconnect
+    /// all at once, none is refused for coming quickly.
     pub fn publish(&self, arrival: Arrival) -> Result<(), Arrival> {
-        self.publishers
-            .try_send(arrival)
-            .map_err(mpsc::error::TrySendError::into_inner)
+        self.publishers.send(arrival).map_err(|error| error.0)
     }
 
     /// QUIC connections of the shard.
@@ -177,7 +177,7 @@ impl Shard {
 fn run(
     context: &Arc<Context>,
     socket: UdpSocket,
-    arrivals: mpsc::Receiver<Arrival>,
+    arrivals: mpsc::UnboundedReceiver<Arrival>,
     connections: &AtomicU64,
     ready: SyncSender<io::Result<()>>,
 ) {
@@ -205,7 +205,7 @@ fn run(
 async fn serve(
     context: &Arc<Context>,
     endpoint: quinn::Endpoint,
-    mut arrivals: mpsc::Receiver<Arrival>,
+    mut arrivals: mpsc::UnboundedReceiver<Arrival>,
     connections: &AtomicU64,
 ) {
     let mut phase = context.shared.phase.clone();
@@ -245,9 +245,6 @@ async fn serve(
     // Lets the close frames leave; a peer that does not answer is not waited for.
     let _ = tokio::time::timeout(CLOSE_GRACE, endpoint.wait_idle()).await;
 }
-
-/// Publishers' connections between the acceptor and the shard.
-const PUBLISHERS_IN_TRANSIT: usize = 64;
 
 /// How long close frames may take to leave.
 const CLOSE_GRACE: Duration = Duration::from_millis(300);
