@@ -160,8 +160,9 @@ impl<'a> Connection<'a> {
     async fn run(&mut self) -> Result<(), IngestError> {
         let mut buffer = vec![0; READ_BYTES].into_boxed_slice();
         loop {
-            let read = match self.wait().await? {
-                Woken::Readable => self.socket.try_read(&mut buffer),
+            let bytes = match self.wait(&mut buffer).await? {
+                Woken::Read(0) => return Ok(()),
+                Woken::Read(bytes) => bytes,
                 Woken::Superseded => return self.end(UnpublishReason::TakenOver).await,
                 Woken::Draining => return self.end(UnpublishReason::ShuttingDown).await,
                 Woken::Expired => {
@@ -170,34 +171,31 @@ impl<'a> Connection<'a> {
                 }
             };
             let now_us = clock::now_us();
-            match read {
-                Ok(0) => return Ok(()),
-                Ok(bytes) => {
-                    let taken = self.session.handle_input(&buffer[..bytes], now_us);
-                    let handled = self.on_events(bytes, now_us).await;
-                    self.flush().await?;
-                    taken?;
-                    if let Err(error) = handled {
-                        return self.refuse(error).await;
-                    }
-                    if self.ended {
-                        self.told = true;
-                        return Ok(());
-                    }
-                    if let Some(request) = self.wish.take()
-                        && self.play(&request).await?
-                    {
-                        return Ok(());
-                    }
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
+            let taken = self.session.handle_input(&buffer[..bytes], now_us);
+            let handled = self.on_events(bytes, now_us).await;
+            self.flush().await?;
+            taken?;
+            if let Err(error) = handled {
+                return self.refuse(error).await;
+            }
+            if self.ended {
+                self.told = true;
+                return Ok(());
+            }
+            if let Some(request) = self.wish.take()
+                && self.play(&request).await?
+            {
+                return Ok(());
             }
         }
     }
 
     /// Waits for input, for the stream to be taken over, or for a limit.
-    async fn wait(&mut self) -> Result<Woken, IngestError> {
+    ///
+    /// It is `read` and not readiness with `try_read` behind it: after a read that does not fill
+    /// the buffer tokio knows that nothing is left, and spares the call that would say so, which
+    /// is every other one of a publisher's.
+    async fn wait(&mut self, buffer: &mut [u8]) -> Result<Woken, IngestError> {
         let config = &self.context.shared.ingest;
         let (deadline, timed_out) = match &self.packager {
             Some(_) => {
@@ -219,7 +217,7 @@ impl<'a> Connection<'a> {
             }
         };
         tokio::select! {
-            readable = self.socket.readable() => Ok(readable.map(|()| Woken::Readable)?),
+            read = self.socket.read(buffer) => Ok(Woken::Read(read?)),
             () = superseded => Ok(match *self.phase.borrow() {
                 Phase::Running => Woken::Superseded,
                 Phase::Draining | Phase::Stopped => Woken::Draining,
@@ -333,7 +331,7 @@ impl<'a> Connection<'a> {
 }
 
 enum Woken {
-    Readable,
+    Read(usize),
     Superseded,
     Draining,
     Expired,
