@@ -30,7 +30,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 use weir_protocol::moqt::message::RequestError;
 use weir_protocol::moqt::token::Token;
@@ -156,6 +156,10 @@ impl Edge {
         let (mut next, mut failures, mut named) = (0, 0, None);
         loop {
             while links.try_join_next().is_some() {}
+            // One that failed once may be there again; all of them need a pause.
+            if failures > 0 && failures % upstreams.len() == 0 {
+                sleep(RETRY).await;
+            }
             let address = match named.take() {
                 Some(address) => address,
                 None => upstreams[next % upstreams.len()].clone(),
@@ -165,21 +169,23 @@ impl Edge {
                 Err(error) => {
                     warn!(%error, "an upstream is not there");
                     (next, failures) = (next + 1, failures + 1);
-                    // One that failed once may be there again; all of them need a pause.
-                    if failures % upstreams.len() == 0 {
-                        sleep(RETRY).await;
-                    }
                     continue;
                 }
             };
             info!(upstream = %address, "linked");
-            failures = 0;
+            let since = Instant::now();
             let (serving, naming) = (Arc::clone(&link), Arc::clone(&link));
             let edge = Arc::clone(self);
             links.spawn(async move { serving.serve().await });
             links.spawn(async move { names::follow(&edge, &naming).await });
             self.link.send_replace(Some(Arc::clone(&link)));
-            match link.left().await {
+            let left = link.left().await;
+            // One that takes us and drops us at once is as bad as one that is not there.
+            failures = match since.elapsed() < STEADY && matches!(left, Left::Lost(_)) {
+                true => failures + 1,
+                false => 0,
+            };
+            match left {
                 Left::Lost(reason) => {
                     warn!(upstream = %address, reason, "lost an upstream");
                     self.link.send_replace(None);
@@ -230,6 +236,9 @@ const DEMANDS: usize = 256;
 
 /// Pause after all upstreams failed.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// A link that lasts as long was no failure.
+const STEADY: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -7,14 +7,19 @@ use bytes::BytesMut;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::debug;
 use web_transport_quinn::{RecvStream, SendStream};
 use weir_protocol::moqt::datagram::ObjectDatagram;
-use weir_protocol::moqt::{Message, RequestIds, SessionError, Side, StreamRole, UniStreamType};
+use weir_protocol::moqt::message::RequestError;
+use weir_protocol::moqt::{
+    Message, RequestErrorCode, RequestIds, SessionError, Side, StreamResetCode, StreamRole,
+    UniStreamType,
+};
 
 use crate::client::{self, Address, ConnectError};
 use crate::clock;
-use crate::peer::{Fault, MessageReader, Peer, READ_BYTES};
+use crate::peer::{Fault, MessageError, MessageReader, Peer, READ_BYTES, send, stream_code};
 
 /// A session with an upstream relay.
 pub(super) struct Link {
@@ -58,7 +63,7 @@ impl Link {
     pub(super) async fn is_weir(&self) -> bool {
         let mut implementation = self.implementation.subscribe();
         let said = implementation.wait_for(Option::is_some);
-        let said = tokio::time::timeout(SETUP_LIMIT, said).await;
+        let said = timeout(SETUP_LIMIT, said).await;
         let name = said.ok().and_then(Result::ok).and_then(|name| name.clone());
         name.is_some_and(|name| name.starts_with("weir/"))
     }
@@ -95,10 +100,9 @@ impl Link {
                     tasks.spawn(async move { link.take(stream).await });
                 }
                 stream = connection.accept_bi() => {
-                    let Ok((mut send, mut recv)) = stream else { return };
-                    // An edge is asked nothing by its upstream. Both fail only when it has left.
-                    let _ = send.reset(NOT_SUPPORTED);
-                    let _ = recv.stop(NOT_SUPPORTED);
+                    let Ok((send, recv)) = stream else { return };
+                    let link = Arc::clone(&self);
+                    tasks.spawn(async move { link.refuse(send, recv).await });
                 }
                 datagram = connection.read_datagram() => {
                     let Ok(datagram) = datagram else { return };
@@ -114,6 +118,57 @@ impl Link {
         debug!(upstream = self.address, %fault, "closed a link");
         let code = u32::try_from(fault.code.code()).unwrap_or(u32::MAX);
         self.peer.connection.close(code, fault.reason.as_bytes());
+    }
+
+    /// Refuses a request: an edge is asked nothing by its upstream. In words, as there are relays
+    /// that announce their names to everyone and close the session over a reset.
+    async fn refuse(&self, mut stream: SendStream, recv: RecvStream) -> Result<(), Fault> {
+        let version = self.peer.version;
+        let mut reader = MessageReader::new(recv, version);
+        let first = timeout(REQUEST_LIMIT, reader.next(StreamRole::Opening)).await;
+        let first = match first {
+            Ok(Ok(Some(first))) => first,
+            Ok(Err(MessageError::Malformed(error))) => {
+                return Err(Fault {
+                    code: error.session_error(),
+                    reason: error.to_string(),
+                });
+            }
+            Ok(Ok(None) | Err(MessageError::Truncated | MessageError::Gone(_))) | Err(_) => {
+                reader.stop();
+                // Fails only when the upstream has left.
+                let _ = stream.reset(stream_code(StreamResetCode::Cancelled));
+                return Ok(());
+            }
+        };
+        let Some(kind) = first.request_kind() else {
+            return Err(Fault {
+                code: SessionError::ProtocolViolation,
+                reason: format!("{} does not begin a request", first.name()),
+            });
+        };
+        if let Some(id) = first.request_id() {
+            let accepted = self.peer.ids.lock().accept(id);
+            accepted.map_err(|error| Fault {
+                code: SessionError::InvalidRequestId,
+                reason: error.to_string(),
+            })?;
+        }
+        let reason = format!(
+            "{}: an edge takes no requests of its upstream",
+            first.name()
+        );
+        let refusal = RequestError::new(RequestErrorCode::NotSupported, reason);
+        if send(&mut stream, version, StreamRole::Answer(kind), refusal)
+            .await
+            .is_ok()
+        {
+            reader.stop();
+            // Fails only when the upstream has left; what it does then is its own affair.
+            let _ = stream.finish();
+            let _ = stream.stopped().await;
+        }
+        Ok(())
     }
 
     async fn take(&self, mut stream: RecvStream) -> Result<(), Fault> {
@@ -177,8 +232,8 @@ impl Drop for Link {
     }
 }
 
-/// What an upstream is told that asks something of an edge: CANCELLED.
-const NOT_SUPPORTED: u32 = 0x1;
+/// How long an upstream may take to say what it asks.
+const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long an upstream's SETUP may take before its requests go without what only a Weir knows.
 const SETUP_LIMIT: Duration = Duration::from_secs(2);
