@@ -122,10 +122,41 @@ impl std::fmt::Display for Address {
 
 /// Why a relay cannot be reached.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot reach {addr}: {reason}")]
+#[error("cannot reach {addr}: {reason}{}", self.advice())]
 pub struct ConnectError {
     addr: String,
     reason: String,
+    /// Whether the certificate was checked against the system's authorities.
+    checked: bool,
+}
+
+impl ConnectError {
+    /// What a person can do about it.
+    fn advice(&self) -> &'static str {
+        if self.is_unknown_certificate() {
+            "; for a self-made certificate add ?cert-sha256=HEX or ?insecure to the address"
+        } else if self.reason.contains("application protocol") {
+            "; the port speaks QUIC, but no draft of MoQT that we speak, nor WebTransport"
+        } else {
+            ""
+        }
+    }
+
+    /// Whether no authority vouches for the certificate.
+    pub fn is_unknown_certificate(&self) -> bool {
+        self.checked && self.reason.contains("certificate")
+    }
+}
+
+/// How we come to a relay.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner<'a> {
+    /// How we name ourselves.
+    pub implementation: &'a str,
+    /// The drafts that we offer, the preferred one first.
+    pub drafts: &'a [Version],
+    /// Silence that ends the session.
+    pub idle: Duration,
 }
 
 /// A session that we opened.
@@ -141,26 +172,25 @@ pub struct Connected {
     pub control: SendStream,
 }
 
-/// Connects to the first of the host's addresses that answers, and says hello as `implementation`.
-/// Silence of `idle` ends the session.
-pub async fn connect(
-    address: &Address,
-    implementation: &str,
-    idle: Duration,
-) -> Result<Connected, ConnectError> {
+/// Connects to the first of the host's addresses that answers, and says hello.
+pub async fn connect(address: &Address, manner: Manner<'_>) -> Result<Connected, ConnectError> {
     let failed = |reason: String| ConnectError {
         addr: address.to_string(),
         reason,
+        checked: address.verifier == Verifier::Roots,
     };
     let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
     let found = found.map_err(|error| failed(error.to_string()))?;
     let mut failure = failed("the host has no address".to_owned());
     for addr in found {
-        let connecting = connect_to(addr, address, implementation, idle);
+        let connecting = connect_to(addr, address, manner);
         match timeout(CONNECT_LIMIT, connecting).await {
             Ok(Ok(connected)) => return Ok(connected),
             Ok(Err(reason)) => failure = failed(reason),
-            Err(_) => failure = failed(format!("no answer within {CONNECT_LIMIT:?}")),
+            Err(_) => {
+                let question = "is a relay running there?";
+                failure = failed(format!("no answer within {CONNECT_LIMIT:?}: {question}"));
+            }
         }
     }
     Err(failure)
@@ -169,17 +199,16 @@ pub async fn connect(
 async fn connect_to(
     addr: SocketAddr,
     address: &Address,
-    implementation: &str,
-    idle: Duration,
+    manner: Manner<'_>,
 ) -> Result<Connected, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let drafts = Version::ALL.map(Version::alpn);
+    let drafts: Vec<_> = manner.drafts.iter().map(|draft| draft.alpn()).collect();
     let alpn = match address.transport {
         Transport::Quic => &drafts[..],
         Transport::WebTransport => &[H3],
     };
     let socket = net::udp_client(addr).map_err(|error| text(&error))?;
-    let endpoint = endpoint::uplink(socket, address.verifier.clone(), alpn, idle);
+    let endpoint = endpoint::client(socket, address.verifier.clone(), alpn, manner.idle);
     let endpoint = endpoint.map_err(|error| text(&error))?;
     let connecting = endpoint.connect(addr, &address.host);
     let connection = connecting.map_err(|error| text(&error))?.await;
@@ -188,14 +217,14 @@ async fn connect_to(
         Transport::Quic => Session::raw(connection),
         Transport::WebTransport => {
             let request = ConnectRequest::new(address.url.clone());
-            let request = request.with_protocols(drafts.map(str::to_owned));
+            let request = request.with_protocols(drafts.iter().copied().map(str::to_owned));
             let session = Session::connect(connection, request).await;
             session.map_err(|error| text(&error))?
         }
     };
     let version = session.protocol().and_then(Version::from_alpn);
     let version = version.ok_or("it speaks none of our MoQT drafts")?;
-    let control = hello(&session, version, address, implementation).await;
+    let control = hello(&session, version, address, manner.implementation).await;
     Ok(Connected {
         control: control.map_err(|error| text(&error))?,
         endpoint,

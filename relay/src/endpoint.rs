@@ -61,37 +61,21 @@ pub fn server(
     quinn::Endpoint::new(endpoint, Some(server), socket, runtime)
 }
 
-/// Makes a client's endpoint, for `weir pull`. Must be called on a runtime.
+/// Makes a client's endpoint. Must be called on a runtime.
 ///
-/// `alpn` is what the client speaks, most preferred first.
-pub fn client(socket: UdpSocket, verifier: Verifier, alpn: &[&str]) -> io::Result<quinn::Endpoint> {
-    let mut transport = quinn::TransportConfig::default();
-    transport.keep_alive_interval(Some(KEEP_ALIVE));
-    client_with(socket, verifier, alpn, transport)
-}
-
-/// The same for a relay that is another's viewer: silence of `idle` ends the connection.
-pub fn uplink(
+/// `alpn` is what the client speaks, most preferred first. Silence of `idle` ends the connection.
+pub fn client(
     socket: UdpSocket,
     verifier: Verifier,
     alpn: &[&str],
     idle: Duration,
 ) -> io::Result<quinn::Endpoint> {
+    let crypto = client_crypto(verifier, alpn).map_err(io::Error::other)?;
+    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     let mut transport = quinn::TransportConfig::default();
     transport.max_idle_timeout(idle.try_into().ok());
     // Silence is noticed when a few of these are lost in a row.
     transport.keep_alive_interval(Some(idle / 5));
-    client_with(socket, verifier, alpn, transport)
-}
-
-fn client_with(
-    socket: UdpSocket,
-    verifier: Verifier,
-    alpn: &[&str],
-    mut transport: quinn::TransportConfig,
-) -> io::Result<quinn::Endpoint> {
-    let crypto = client_crypto(verifier, alpn).map_err(io::Error::other)?;
-    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     transport.initial_mtu(INITIAL_MTU);
     transport.max_concurrent_uni_streams(VarInt::from_u32(CLIENT_UNI_STREAMS));
     config.transport_config(Arc::new(transport));

@@ -2,16 +2,21 @@
 //!
 //! Weir writes it from the MSF catalog, for tracks in the "legacy" container: a timestamp in front
 //! of each chunk. What the players refuse is left out: descriptions are hexadecimal, numbers whole.
+//! What publishers write is read into the terms of MSF, with [`PACKAGING_LEGACY`].
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::msf::{self, ROLE_AUDIO, ROLE_VIDEO};
+use super::msf::{self, CatalogError, ROLE_AUDIO, ROLE_VIDEO};
+use crate::wire::{Incomplete, Reader};
 
 /// The name of the catalog's track.
 pub const TRACK_NAME: &str = "catalog.json";
+
+/// The packaging of media in the "legacy" container: see [`split_prefix`].
+pub const PACKAGING_LEGACY: &str = "legacy";
 
 /// Most bytes of the timestamp in front of a chunk.
 pub const PREFIX_LEN_MAX: usize = 8;
@@ -128,6 +133,97 @@ pub fn from_msf(catalog: &msf::Catalog, name: impl Fn(&str) -> String) -> Vec<u8
     serde_json::to_vec(&document).unwrap_or_default()
 }
 
+/// A catalog as it may come: what is of no use here is not looked at.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Found {
+    video: FoundRenditions,
+    audio: FoundRenditions,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FoundRenditions {
+    renditions: BTreeMap<String, FoundTrack>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct FoundTrack {
+    codec: String,
+    container: Option<FoundContainer>,
+    description: Option<String>,
+    coded_width: Option<u64>,
+    coded_height: Option<u64>,
+    framerate: Option<f64>,
+    bitrate: Option<u64>,
+    sample_rate: Option<u64>,
+    number_of_channels: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct FoundContainer {
+    kind: String,
+}
+
+/// Reads a whole catalog, in the terms of MSF. Each kind's renditions stand in it by name; the
+/// container of one that names none is the legacy one.
+///
+/// # Errors
+///
+/// What is no such catalog, or too large.
+pub fn parse(json: &[u8]) -> Result<msf::Catalog, CatalogError> {
+    if json.len() > msf::CATALOG_LEN_MAX {
+        return Err(CatalogError::TooLong(json.len()));
+    }
+    if json.trim_ascii_start().first() != Some(&b'{') {
+        return Err(CatalogError::NotAnObject);
+    }
+    let found: Found = serde_json::from_slice(json)?;
+    let count = found.video.renditions.len() + found.audio.renditions.len();
+    if count > msf::TRACKS_MAX {
+        return Err(CatalogError::TooManyTracks(count));
+    }
+    let mut catalog = msf::Catalog::live(0);
+    catalog.generated_at = None;
+    let kinds = [(ROLE_VIDEO, found.video), (ROLE_AUDIO, found.audio)];
+    for (role, renditions) in kinds {
+        for (name, track) in renditions.renditions {
+            let kind = track.container.map(|container| container.kind);
+            let config = track.description.as_deref().and_then(unhex);
+            let found = msf::Track {
+                packaging: kind.unwrap_or_else(|| PACKAGING_LEGACY.to_owned()),
+                width: track.coded_width,
+                height: track.coded_height,
+                framerate: track.framerate,
+                bitrate: track.bitrate,
+                samplerate: track.sample_rate,
+                channel_config: track.number_of_channels.map(|count| count.to_string()),
+                ..msf::Track::live(name, role, track.codec)
+            };
+            catalog.push(found, config.as_deref());
+        }
+    }
+    Ok(catalog)
+}
+
+/// The timestamp in front of a chunk of the legacy container, in microseconds, and how many bytes
+/// it takes.
+///
+/// # Errors
+///
+/// A payload that ends inside it.
+pub fn split_prefix(payload: &[u8]) -> Result<(u64, usize), Incomplete> {
+    let mut reader = Reader::new(payload);
+    let first = reader.u8()?;
+    let len = 1 << (first >> 6);
+    let mut value = u64::from(first & 0x3f);
+    for byte in reader.bytes(len - 1)? {
+        value = value << 8 | u64::from(*byte);
+    }
+    Ok((value, len))
+}
+
 /// The timestamp in front of a chunk, in microseconds: a QUIC variable-length integer, which
 /// MoQT itself no longer uses. What does not fit its 62 bits is cut.
 pub fn put_prefix(out: &mut impl bytes::BufMut, timestamp_us: u64) {
@@ -152,6 +248,13 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -202,6 +305,70 @@ mod tests {
         catalog.tracks[0].packaging = "cmaf".to_owned();
         catalog.tracks[1].samplerate = None;
         assert_eq!(from_msf(&catalog, str::to_owned), b"{}");
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let written = catalog();
+        let read = parse(&from_msf(&written, |name| format!("{name}.hang"))).unwrap();
+        let video = read.track_of(ROLE_VIDEO).unwrap();
+        assert_eq!(
+            (video.name.as_str(), video.packaging.as_str()),
+            ("video.hang", "legacy")
+        );
+        assert_eq!(
+            (video.width, video.height, video.framerate),
+            (Some(640), Some(360), Some(30.0))
+        );
+        assert_eq!(read.config_of(video).unwrap().unwrap()[..], [1, 0x42, 0xff]);
+        let audio = read.track_of(ROLE_AUDIO).unwrap();
+        assert_eq!(audio.codec.as_deref(), Some("opus"));
+        assert_eq!(
+            (audio.samplerate, audio.channel_config.as_deref()),
+            (Some(48_000), Some("2"))
+        );
+    }
+
+    #[test]
+    fn containers_keep_their_kind_and_what_is_unknown_does_not_matter() {
+        let json = br#"{"video":{"renditions":{"a":{"codec":"vp8","container":{"kind":"cmaf",
+            "init":"AA=="},"jitter":3}},"display":{"width":1}},"chat":{}}"#;
+        let read = parse(json).unwrap();
+        assert_eq!(read.track_of(ROLE_VIDEO).unwrap().packaging, "cmaf");
+        assert!(read.track_of(ROLE_AUDIO).is_none());
+    }
+
+    #[test]
+    fn what_is_no_catalog_is_refused() {
+        for json in ["", "[]", "{\"video\":3}", "{\"video\":{\"renditions\":[]}}"] {
+            assert!(parse(json.as_bytes()).is_err(), "{json}");
+        }
+        let long = format!("{{{}}}", " ".repeat(msf::CATALOG_LEN_MAX));
+        assert!(matches!(
+            parse(long.as_bytes()),
+            Err(CatalogError::TooLong(_))
+        ));
+    }
+
+    #[test]
+    fn prefix_is_read_as_it_is_written() {
+        for us in [
+            0,
+            37,
+            63,
+            64,
+            15_293,
+            16_383,
+            16_384,
+            33_333,
+            1 << 30,
+            (1 << 62) - 1,
+        ] {
+            let mut out = Vec::new();
+            put_prefix(&mut out, us);
+            assert_eq!(split_prefix(&out), Ok((us, out.len())));
+            assert!(split_prefix(&out[..out.len() - 1]).is_err());
+        }
     }
 
     #[test]

@@ -24,7 +24,8 @@ use target::Target;
 /// Arguments of `weir pull`.
 #[derive(clap::Args, Debug)]
 pub struct PullArgs {
-    /// Address of the stream: moqt://HOST:PORT/APP/KEY, or https:// for WebTransport
+    /// Address of the stream: moqt://HOST:PORT/APP/KEY, or https:// for WebTransport; where a
+    /// relay wants a path of its own, moqt://HOST:PORT/PATH#APP/KEY
     url: String,
     /// Write to this file instead of stdout
     #[arg(short, long, value_name = "FILE")]
@@ -48,7 +49,7 @@ pub struct PullArgs {
 
 /// Plays until the stream ends, the duration is over, or the reader of the pipe leaves.
 pub fn run(args: &PullArgs) -> anyhow::Result<ExitCode> {
-    let target = match Target::parse(&args.url) {
+    let mut target = match Target::parse(&args.url) {
         Ok(target) => target,
         Err(error) => return Ok(super::usage(&error.into())),
     };
@@ -56,11 +57,11 @@ pub fn run(args: &PullArgs) -> anyhow::Result<ExitCode> {
         let advice = "stdout is a terminal: pipe it into a player (| ffplay -) or give -o FILE";
         return Ok(super::usage(&anyhow::anyhow!(advice)));
     }
-    let verifier = match &args.cert_sha256 {
-        Some(hex) => Verifier::Sha256(hex.clone()),
-        None if args.insecure => Verifier::Insecure,
-        None => Verifier::Roots,
-    };
+    if let Some(hex) = &args.cert_sha256 {
+        target.relay.verifier = Verifier::Sha256(hex.clone());
+    } else if args.insecure {
+        target.relay.verifier = Verifier::Insecure;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -69,8 +70,8 @@ pub fn run(args: &PullArgs) -> anyhow::Result<ExitCode> {
         let drafts = args
             .draft
             .map_or_else(|| Version::ALL.to_vec(), |draft| vec![draft]);
-        let mut client = Client::connect(&target, verifier, &drafts).await?;
-        let media = client.play(&target, args.wait).await?;
+        let mut client = Client::connect(&target.relay, &drafts).await?;
+        let media = client.play(&target.namespace, args.wait).await?;
         let output: Box<dyn Write> = match &args.output {
             Some(path) => {
                 let file = File::create(path);

@@ -14,10 +14,10 @@ use weir_protocol::moqt::datagram::ObjectDatagram;
 use weir_protocol::moqt::message::RequestError;
 use weir_protocol::moqt::{
     Message, RequestErrorCode, RequestIds, SessionError, Side, StreamResetCode, StreamRole,
-    UniStreamType,
+    UniStreamType, Version,
 };
 
-use crate::client::{self, Address, ConnectError};
+use crate::client::{self, Address, ConnectError, Manner};
 use crate::clock;
 use crate::peer::{Fault, MessageError, MessageReader, Peer, READ_BYTES, send, stream_code};
 
@@ -44,8 +44,12 @@ pub(super) enum Left {
 
 impl Link {
     pub(super) async fn open(address: &Address, idle: Duration) -> Result<Arc<Self>, ConnectError> {
-        let name = concat!("weir/", env!("CARGO_PKG_VERSION"));
-        let connected = client::connect(address, name, idle).await?;
+        let manner = Manner {
+            implementation: concat!("weir/", env!("CARGO_PKG_VERSION")),
+            drafts: &Version::ALL,
+            idle,
+        };
+        let connected = client::connect(address, manner).await?;
         let ids = Arc::new(Mutex::new(RequestIds::new(Side::Client)));
         let peer = Peer::new(Arc::new(connected.session), connected.version, ids);
         Ok(Arc::new(Self {

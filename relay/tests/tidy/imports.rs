@@ -86,7 +86,7 @@ const HOMES: &[(&str, &str)] = &[
         "web_transport_quinn",
         "client endpoint peer session sender upstream cli/pull loadtest/",
     ),
-    ("web_transport_proto", "client endpoint session cli/pull"),
+    ("web_transport_proto", "client endpoint session"),
     ("socket2", "net loadtest/"),
     ("libc", "net loadtest/"),
     ("axum", "http"),

@@ -1,25 +1,23 @@
 //! The MoQT client of `weir pull`: a session, its requests, and the frames that come of them.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
-use web_transport_quinn::{RecvStream, SendStream, Session, proto::ConnectRequest};
+use tokio::time::{Instant, sleep, timeout};
+use web_transport_quinn::{RecvStream, SendStream, Session};
+use weir_protocol::catalog::hang;
 use weir_protocol::catalog::msf::{self, Catalog};
-use weir_protocol::moqt::message::{Fetch, FetchKind, Setup, Subscribe};
+use weir_protocol::moqt::message::{Fetch, FetchKind, RequestError, Subscribe};
 use weir_protocol::moqt::{
     Filter, FullTrackName, GroupOrder, Message, Namespace, Params, RequestErrorCode, RequestIds,
     RequestKind, Side, StreamRole, Version,
 };
 
 use super::streams::{self, Event, Source};
-use super::target::{Target, Transport};
-use crate::endpoint::{self, H3, Verifier};
-use crate::net;
+use crate::client::{self, Address, Manner};
 
 pub(super) use super::media::Media;
 
@@ -54,85 +52,44 @@ impl Subscription {
 }
 
 impl Client {
-    /// Connects, and says hello.
-    ///
-    /// Speaks the newest of `drafts` that the relay has.
-    pub(super) async fn connect(
-        target: &Target,
-        verifier: Verifier,
-        drafts: &[Version],
-    ) -> anyhow::Result<Self> {
-        let (host, port) = (target.host.as_str(), target.port);
-        let addrs = tokio::net::lookup_host((host, port)).await;
-        let addrs = addrs.with_context(|| format!("no address for {host}"))?;
-        let mut failure = anyhow!("no address for {host}");
-        for addr in addrs {
-            match Self::connect_to(addr, target, verifier.clone(), drafts).await {
-                Ok(client) => return Ok(client),
-                Err(error) => failure = error.context(format!("cannot reach {host}:{port}")),
-            }
-        }
-        Err(failure)
-    }
-
-    async fn connect_to(
-        addr: SocketAddr,
-        target: &Target,
-        verifier: Verifier,
-        drafts: &[Version],
-    ) -> anyhow::Result<Self> {
-        let drafts: Vec<_> = drafts.iter().map(|draft| draft.alpn()).collect();
-        let alpn = match target.transport {
-            Transport::Quic => &drafts[..],
-            Transport::WebTransport => &[H3],
+    /// Connects, and says hello. Speaks the newest of `drafts` that the relay has.
+    pub(super) async fn connect(relay: &Address, drafts: &[Version]) -> anyhow::Result<Self> {
+        let manner = Manner {
+            implementation: concat!("weir-pull/", env!("CARGO_PKG_VERSION")),
+            drafts,
+            idle: IDLE,
         };
-        let checked = verifier == Verifier::Roots;
-        let endpoint = endpoint::client(net::udp_client(addr)?, verifier, alpn)?;
-        let connecting = endpoint.connect(addr, &target.host)?;
-        let connection = timeout(CONNECT_LIMIT, connecting).await;
-        let connection = connection
-            .map_err(|_| anyhow!("no answer within {CONNECT_LIMIT:?}: is a relay running there?"))?
-            .map_err(|error| explain(error, checked))?;
-        let session = match target.transport {
-            Transport::Quic => Session::raw(connection),
-            Transport::WebTransport => {
-                let request = ConnectRequest::new(target.url.clone())
-                    .with_protocols(drafts.iter().copied().map(str::to_owned));
-                let session = timeout(CONNECT_LIMIT, Session::connect(connection, request)).await;
-                session.map_err(|_| anyhow!("no WebTransport within {CONNECT_LIMIT:?}"))??
-            }
-        };
-        let version = session.protocol().and_then(Version::from_alpn);
-        let version = version.context("the server speaks none of our MoQT drafts")?;
-        let session = Arc::new(session);
-        let control = hello(&session, version, target).await?;
+        let connected = client::connect(relay, manner).await;
+        let connected = connected.map_err(|error| match error.is_unknown_certificate() {
+            true => anyhow!("{error}, or give --cert-sha256 HEX or --insecure"),
+            false => error.into(),
+        })?;
+        let session = Arc::new(connected.session);
         let (sender, events) = mpsc::channel(EVENTS);
         tokio::spawn(streams::accept(Arc::clone(&session), sender.clone()));
         Ok(Self {
-            endpoint,
+            endpoint: connected.endpoint,
             session,
-            version,
+            version: connected.version,
             ids: RequestIds::new(Side::Client),
             sender,
             events,
-            _control: control,
+            _control: connected.control,
         })
     }
 
     /// Subscribes to the stream's catalog, then to the tracks that it names.
     pub(super) async fn play(
         &mut self,
-        target: &Target,
+        namespace: &Namespace,
         wait: Duration,
     ) -> anyhow::Result<Media<'_>> {
-        let namespace = &target.namespace;
-        let subscription = self.subscribe(namespace, msf::TRACK_NAME, wait).await?;
-        let catalog = timeout(CATALOG_LIMIT.max(wait), self.catalog(&subscription)).await;
-        let catalog = catalog.map_err(|_| anyhow!("{namespace} has published no catalog"))??;
+        let catalog = self.wait_for_catalog(namespace, wait).await?;
         let mut tracks = Vec::new();
         for role in [msf::ROLE_VIDEO, msf::ROLE_AUDIO] {
             if let Some(track) = catalog.track_of(role) {
-                let subscription = self.subscribe(namespace, &track.name, wait).await?;
+                let subscribed = self.subscribe(namespace, &track.name, wait).await?;
+                let subscription = subscribed.map_err(|error| anyhow!(error.reason))?;
                 tracks.push((subscription, track));
             }
         }
@@ -142,11 +99,68 @@ impl Client {
         Media::new(&mut self.events, &catalog, tracks)
     }
 
-    async fn catalog(&mut self, subscription: &Subscription) -> anyhow::Result<Catalog> {
+    /// The stream's catalog, as soon as it has one: not every relay lets a request wait.
+    async fn wait_for_catalog(
+        &mut self,
+        namespace: &Namespace,
+        wait: Duration,
+    ) -> anyhow::Result<Catalog> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.find_catalog(namespace, left).await? {
+                Ok(catalog) => return Ok(catalog),
+                Err(_) if Instant::now() + ASK_AGAIN < deadline => sleep(ASK_AGAIN).await,
+                Err(refusal) => {
+                    let advice = match refusal.code == RequestErrorCode::DoesNotExist {
+                        true => "; publish it, or wait for it with --wait 60s",
+                        false => "",
+                    };
+                    bail!("{namespace}: {}{advice}", refusal.reason);
+                }
+            }
+        }
+    }
+
+    /// The MSF catalog; that of hang, if the publisher has no other.
+    async fn find_catalog(
+        &mut self,
+        namespace: &Namespace,
+        wait: Duration,
+    ) -> anyhow::Result<Result<Catalog, RequestError>> {
+        let subscription = match self.subscribe(namespace, msf::TRACK_NAME, wait).await? {
+            Ok(subscription) => subscription,
+            Err(refusal) => {
+                let no_wait = Duration::ZERO;
+                match self.subscribe(namespace, hang::TRACK_NAME, no_wait).await? {
+                    Ok(subscription) => {
+                        let json = self.whole_catalog(namespace, &subscription, wait).await?;
+                        return Ok(Ok(hang::parse(&json).context("the stream's catalog")?));
+                    }
+                    Err(_) => return Ok(Err(refusal)),
+                }
+            }
+        };
+        let json = self.whole_catalog(namespace, &subscription, wait).await?;
+        Ok(Ok(Catalog::parse(&json).context("the stream's catalog")?))
+    }
+
+    async fn whole_catalog(
+        &mut self,
+        namespace: &Namespace,
+        subscription: &Subscription,
+        wait: Duration,
+    ) -> anyhow::Result<Bytes> {
+        let limit = CATALOG_LIMIT.max(wait);
+        let catalog = timeout(limit, self.first_object(subscription)).await;
+        catalog.map_err(|_| anyhow!("{namespace} has published no catalog"))?
+    }
+
+    async fn first_object(&mut self, subscription: &Subscription) -> anyhow::Result<Bytes> {
         loop {
             match self.events.recv().await {
                 Some(Event::Object(source, object)) if subscription.owns(source) => {
-                    return Catalog::parse(&object.payload).context("the stream's catalog");
+                    return Ok(object.payload);
                 }
                 Some(Event::Lost(reason)) => bail!("the connection was lost: {reason}"),
                 Some(Event::Done(id)) if id == subscription.request_id => {
@@ -165,7 +179,7 @@ impl Client {
         namespace: &Namespace,
         track: &str,
         wait: Duration,
-    ) -> anyhow::Result<Subscription> {
+    ) -> anyhow::Result<Result<Subscription, RequestError>> {
         let name = FullTrackName::new(namespace.clone(), track.as_bytes().to_vec().into())?;
         let request_id = self.ids.next_id();
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -191,13 +205,7 @@ impl Client {
         let role = StreamRole::Answer(RequestKind::Subscribe);
         let alias = match subscribed.next(role).await? {
             Some(Message::SubscribeOk(ok)) => ok.alias,
-            Some(Message::RequestError(error)) => {
-                let advice = match error.code == RequestErrorCode::DoesNotExist {
-                    true => "; publish it, or wait for it with --wait 60s",
-                    false => "",
-                };
-                bail!("{namespace}: {}{advice}", error.reason);
-            }
+            Some(Message::RequestError(refusal)) => return Ok(Err(refusal)),
             Some(other) => bail!("the relay answered SUBSCRIBE with {}", other.name()),
             None => bail!("the relay did not answer SUBSCRIBE"),
         };
@@ -206,11 +214,11 @@ impl Client {
             tokio::spawn(fetched.hold());
         }
         tokio::spawn(subscribed.follow(request_id, self.sender.clone()));
-        Ok(Subscription {
+        Ok(Ok(Subscription {
             alias,
             request_id,
             fetch_id,
-        })
+        }))
     }
 
     /// Asks for the group in which a subscription begins.
@@ -301,37 +309,11 @@ impl Exchange {
     }
 }
 
-/// Opens the control stream. Over WebTransport the URL went with the session's request.
-async fn hello(session: &Session, version: Version, target: &Target) -> anyhow::Result<SendStream> {
-    let raw = target.transport == Transport::Quic;
-    let setup = Setup {
-        path: raw.then(|| target.path.clone()),
-        authority: raw.then(|| format!("{}:{}", target.host, target.port)),
-        implementation: Some(concat!("weir-pull/", env!("CARGO_PKG_VERSION")).to_owned()),
-        ..Setup::default()
-    };
-    let mut control = session.open_uni().await?;
-    let mut bytes = BytesMut::new();
-    Message::from(setup).encode(version, StreamRole::Control, &mut bytes)?;
-    control.write_all(&bytes).await?;
-    Ok(control)
-}
+/// Silence after which the relay is given up: longer than a phone's change of network.
+const IDLE: Duration = Duration::from_secs(30);
 
-/// What a person can do about a connection that failed.
-fn explain(error: quinn::ConnectionError, checked: bool) -> anyhow::Error {
-    let text = error.to_string();
-    let advice = if checked && text.contains("certificate") {
-        "; for a self-made certificate give --cert-sha256 HEX or --insecure"
-    } else if text.contains("application protocol") {
-        "; the port speaks QUIC, but no draft of MoQT that we speak, nor WebTransport"
-    } else {
-        ""
-    };
-    anyhow!("{text}{advice}")
-}
-
-/// How long a relay may take to answer: a handshake with a lost packet or two.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How often a relay is asked for a stream that it does not have yet.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// How long the catalog may take once the stream is there.
 const CATALOG_LIMIT: Duration = Duration::from_secs(10);

@@ -37,7 +37,7 @@ pub(super) struct Frame {
     pub(super) codec: Codec,
     pub(super) key: bool,
     pub(super) dts_us: u64,
-    pub(super) composition_us: u64,
+    pub(super) composition_us: i64,
     /// The decoder's configuration from this frame on, if it says one.
     pub(super) config: Option<Bytes>,
     pub(super) payload: Bytes,

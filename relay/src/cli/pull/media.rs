@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use weir_protocol::catalog::hang;
 use weir_protocol::catalog::msf::{self, Catalog};
 use weir_protocol::loc::ObjectProperties;
 
@@ -28,6 +29,10 @@ pub(super) struct Media<'a> {
 struct Track {
     subscription: Subscription,
     codec: Codec,
+    /// Whether payloads begin with their timestamp.
+    prefixed: bool,
+    /// The latest decoding time, where none is told.
+    latest_us: u64,
     /// The configuration that the catalog gives, for tracks whose objects do not.
     config: Option<Bytes>,
     ordered: Ordered,
@@ -48,9 +53,16 @@ impl<'a> Media<'a> {
             let known = Codec::from_string(codec);
             let codec = known.with_context(|| format!("FLV cannot carry the codec {codec:?}"))?;
             describe(&mut description, codec, track);
+            let prefixed = match track.packaging.as_str() {
+                msf::PACKAGING_LOC => false,
+                hang::PACKAGING_LEGACY => true,
+                other => bail!("{}: the packaging {other:?} cannot be read", track.name),
+            };
             tracks.push(Track {
                 subscription,
                 codec,
+                prefixed,
+                latest_us: 0,
                 config: catalog.config_of(track)?,
                 ordered: Ordered::default(),
                 frames: VecDeque::new(),
@@ -141,7 +153,10 @@ impl Track {
     fn advance(&mut self, now_us: u64) -> anyhow::Result<()> {
         while let Some(object) = self.ordered.next(now_us) {
             let frame = self.frame(object)?;
-            self.frames.push_back((frame, now_us));
+            // One without a chunk ends a track in the legacy container.
+            if !frame.payload.is_empty() {
+                self.frames.push_back((frame, now_us));
+            }
         }
         Ok(())
     }
@@ -149,9 +164,25 @@ impl Track {
     fn frame(&mut self, object: Object) -> anyhow::Result<Frame> {
         let properties = ObjectProperties::parse(&object.properties);
         let properties = properties.context("an object's properties")?;
-        let timestamp_us = properties
-            .timestamp_us
-            .context("an object without timestamp")?;
+        let mut payload = object.payload;
+        let (dts_us, composition_us) = match self.prefixed {
+            true => {
+                let prefix = hang::split_prefix(&payload).context("an object without timestamp")?;
+                payload.advance(prefix.1);
+                // Only when to show it is told, in the order of decoding: time goes on from there.
+                self.latest_us = self.latest_us.max(prefix.0);
+                (self.latest_us, signed(prefix.0) - signed(self.latest_us))
+            }
+            false => {
+                let shown_us = properties.timestamp_us;
+                let shown_us = shown_us.context("an object without timestamp")?;
+                let composition_us = properties.composition_us;
+                (
+                    shown_us.saturating_sub(composition_us),
+                    signed(composition_us),
+                )
+            }
+        };
         let first = object.id == 0;
         let (key, config) = match self.codec {
             Codec::Video(_) => (first, properties.video_config),
@@ -162,12 +193,16 @@ impl Track {
         Ok(Frame {
             codec: self.codec,
             key,
-            dts_us: timestamp_us.saturating_sub(properties.composition_us),
-            composition_us: properties.composition_us,
+            dts_us,
+            composition_us,
             config: config.or(fallback),
-            payload: object.payload,
+            payload,
         })
     }
+}
+
+fn signed(us: u64) -> i64 {
+    i64::try_from(us).unwrap_or(i64::MAX)
 }
 
 fn describe(description: &mut Description, codec: Codec, track: &msf::Track) {

@@ -3,83 +3,74 @@
 use url::Url;
 use weir_protocol::moqt::Namespace;
 
+use crate::client::{Address, AddressError};
+
 /// A stream's address, taken apart.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) transport: Transport,
+    pub(super) relay: Address,
     pub(super) namespace: Namespace,
-    /// As the session's PATH: what stands behind the authority.
-    pub(super) path: String,
-    pub(super) url: Url,
-}
-
-/// What carries the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transport {
-    /// MoQT directly on QUIC.
-    Quic,
-    /// MoQT on WebTransport on HTTP/3.
-    WebTransport,
 }
 
 /// Why a URL is not a stream's address.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TargetError {
-    #[error("{0}: not a URL: {1}; give moqt://HOST:PORT/APP/KEY")]
-    NotUrl(String, url::ParseError),
-    #[error("{0}: the scheme must be moqt (QUIC) or https (WebTransport)")]
-    Scheme(String),
-    #[error("{0}: no host; give moqt://HOST:PORT/APP/KEY")]
-    NoHost(String),
+    #[error(transparent)]
+    Address(#[from] AddressError),
     #[error("{0}: no stream name; give moqt://HOST:PORT/APP/KEY, like /live/cam")]
     NoName(String),
 }
 
 impl Target {
+    /// The stream is named by the path, or behind a `#`. In the second case the path is the
+    /// session's: there are relays that take it for the part of their streams that is asked for,
+    /// so what names the stream must not stand there as well.
     pub(super) fn parse(text: &str) -> Result<Self, TargetError> {
-        let url = Url::parse(text).map_err(|error| TargetError::NotUrl(text.to_owned(), error))?;
-        let transport = match url.scheme() {
-            "moqt" => Transport::Quic,
-            "https" => Transport::WebTransport,
-            _ => return Err(TargetError::Scheme(text.to_owned())),
+        Address::parse(text)?;
+        let no_name = || TargetError::NoName(text.split('?').next().unwrap_or(text).to_owned());
+        let mut url = Url::parse(text).map_err(|_| no_name())?;
+        let name = match url.fragment() {
+            Some(fragment) => fragment.to_owned(),
+            None => url.path().to_owned(),
         };
-        let host = url.host_str().filter(|host| !host.is_empty());
-        let host = host.ok_or_else(|| TargetError::NoHost(text.to_owned()))?;
-        let namespace = Namespace::from_path(url.path().trim_matches('/')).ok();
+        let namespace = Namespace::from_path(name.trim_matches('/')).ok();
         let namespace = namespace.filter(|namespace| !namespace.is_empty());
-        let namespace = namespace.ok_or_else(|| TargetError::NoName(text.to_owned()))?;
-        let query = url.query().map(|query| format!("?{query}"));
-        Ok(Self {
-            host: host
-                .trim_start_matches('[')
-                .trim_end_matches(']')
-                .to_owned(),
-            port: url.port().unwrap_or(DEFAULT_PORT),
-            transport,
-            namespace,
-            path: format!("{}{}", url.path(), query.unwrap_or_default()),
-            url,
-        })
+        let namespace = namespace.ok_or_else(no_name)?;
+        match url.fragment().is_some() {
+            true => url.set_fragment(None),
+            false => url.set_path("/"),
+        }
+        let relay = Address::parse(url.as_str())?;
+        Ok(Self { relay, namespace })
     }
 }
-
-/// Draft 19, "MOQT URI Scheme", and HTTPS agree.
-const DEFAULT_PORT: u16 = 443;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Transport;
 
     #[test]
     fn addresses_are_taken_apart() {
         let target = Target::parse("moqt://[::1]:4443/live/cam?token=x").unwrap();
-        assert_eq!((target.host.as_str(), target.port), ("::1", 4443));
-        assert_eq!(target.transport, Transport::Quic);
+        assert_eq!(
+            (target.relay.host.as_str(), target.relay.port),
+            ("::1", 4443)
+        );
+        assert_eq!(target.relay.transport, Transport::Quic);
         assert_eq!(target.namespace.to_string(), "live/cam");
-        assert_eq!(target.path, "/live/cam?token=x");
-        assert_eq!(Target::parse("https://example.org/a").unwrap().port, 443);
+        assert_eq!(target.relay.path, "/?token=x");
+        assert_eq!(
+            Target::parse("https://example.org/a").unwrap().relay.port,
+            443
+        );
+    }
+
+    #[test]
+    fn path_is_the_sessions_when_the_stream_stands_behind_it() {
+        let target = Target::parse("moqt://host/anon?token=x#live/cam").unwrap();
+        assert_eq!(target.namespace.to_string(), "live/cam");
+        assert_eq!(target.relay.path, "/anon?token=x");
     }
 
     #[test]
@@ -88,6 +79,7 @@ mod tests {
             ("live/cam", "not a URL"),
             ("rtmp://host/live/cam", "scheme"),
             ("moqt://host:4443/", "stream name"),
+            ("moqt://host:4443/anon#", "stream name"),
             ("moqt:///live/cam", "host"),
         ] {
             let error = Target::parse(text).unwrap_err().to_string();
