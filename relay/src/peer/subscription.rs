@@ -66,7 +66,9 @@ pub async fn subscribe(
     wanted: &Wanted,
     previous: Option<Following>,
 ) -> Result<Following, RequestError> {
-    let mut exchange = peer.request(request(peer, wanted)).await?;
+    let subscribe = request(peer, wanted);
+    let joined_id = subscribe.request_id;
+    let mut exchange = peer.request(subscribe).await?;
     let granted = granted(&mut exchange).await;
     let granted = granted.and_then(|ok| Ok((properties(&ok)?, ok)));
     let (known, ok) = match granted {
@@ -88,7 +90,7 @@ pub async fn subscribe(
         RequestError::new(RequestErrorCode::Internal, fault.reason)
     })?;
     if let Some(largest) = ok.params.largest {
-        fill(peer, wanted, &inlet, &track, largest).await;
+        fill(peer, wanted, joined_id, &inlet, &track, largest).await;
     }
     inlet.open();
     Ok(Following {
@@ -146,6 +148,7 @@ fn properties(ok: &SubscribeOk) -> Result<TrackProperties, RequestError> {
 async fn fill(
     peer: &Arc<Peer>,
     wanted: &Wanted,
+    joining_request_id: u64,
     inlet: &Arc<Inlet>,
     track: &Track,
     largest: Location,
@@ -164,6 +167,12 @@ async fn fill(
         kind: match filtered {
             true => FetchKind::Filtered {
                 track: wanted.name.clone(),
+            },
+            // moq-dev's publishers put timestamps into the past of a subscription, and into no
+            // other one.
+            false if start == newest => FetchKind::RelativeJoining {
+                joining_request_id,
+                groups: 0,
             },
             false => FetchKind::Standalone {
                 track: wanted.name.clone(),
