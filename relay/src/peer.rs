@@ -14,6 +14,7 @@
 //!
 //! What a peer can make us hold is bounded: see the limits at the end of each file.
 
+mod contents;
 mod inlet;
 mod message;
 mod object;

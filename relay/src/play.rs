@@ -19,9 +19,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::info;
 use weir_protocol::moqt::Namespace;
 use weir_protocol::rtmp::server::{self, Event, PlayRefusal, PlayRequest, Refusal, RefusalCode};
@@ -30,8 +31,8 @@ use crate::pressure::Limit;
 use crate::shard::{Context, Phase};
 use crate::stream::Stream;
 use crate::{clock, net};
-use feed::Feed;
 pub use feed::Feeds;
+use feed::{CATALOG, Feed};
 use sender::Sender;
 use viewing::Viewing;
 
@@ -168,22 +169,20 @@ async fn appearance(context: &Context, namespace: &Namespace) -> Arc<Feed> {
     let mut names = registry.changes();
     loop {
         names.mark_unchanged();
-        // Followed before it is looked at, so that no name is missed.
-        let stream: Option<Arc<Stream>> = registry.stream(namespace);
-        let feed = stream.map(|stream| context.feeds.join(&stream));
+        // Followed before it is looked at, so that no name is missed. One that is nowhere yet may
+        // be an upstream's.
+        let stream: Option<Arc<Stream>> = registry.remote(namespace, clock::now_us());
         let described = async {
-            let Some(feed) = feed else {
-                return std::future::pending().await;
-            };
-            let mut changes = feed.changes();
-            while feed.mirror.lock().description().is_none() {
-                // The sender is in the feed, which is here.
-                let _ = changes.changed().await;
+            match stream {
+                Some(stream) => described(context, &stream).await,
+                None => std::future::pending().await,
             }
-            feed
         };
         tokio::select! {
-            feed = described => return feed,
+            feed = described => match feed {
+                Some(feed) => return feed,
+                None => sleep(ASK_AGAIN).await,
+            },
             changed = names.changed() => {
                 if changed.is_err() {
                     // The relay is gone, and everything with it.
@@ -192,6 +191,30 @@ async fn appearance(context: &Context, namespace: &Namespace) -> Arc<Feed> {
             }
         }
     }
+}
+
+/// Waits until the stream says what it carries, and asks for that where it is there on demand
+/// only. `None` when whoever is asked does not have it.
+async fn described(context: &Context, stream: &Arc<Stream>) -> Option<Arc<Feed>> {
+    if let Some(Err(_)) = stream.demand(&Bytes::from_static(CATALOG), &[]).await {
+        context.shared.registry.forget(stream);
+        return None;
+    }
+    let feed = context.feeds.join(stream);
+    let mut changes = feed.changes();
+    let description = loop {
+        let description = feed.mirror.lock().description().cloned();
+        match description {
+            Some(description) => break description,
+            // The sender is in the feed, which is here.
+            None => drop(changes.changed().await),
+        }
+    };
+    for track in description.names() {
+        // What is refused is not played; the rest is.
+        let _ = stream.demand(&Bytes::from(track), &[]).await;
+    }
+    Some(feed)
 }
 
 /// Waits until the relay drains, or is gone.
@@ -308,6 +331,9 @@ impl Peer<'_> {
         Ok(())
     }
 }
+
+/// How often an upstream is asked for a stream that it does not have.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Why a connection that plays is not given a second task.
 const ONE_USE: &str = "this connection plays a stream: use another one for this";

@@ -120,7 +120,14 @@ impl Registry {
         if streams.len() >= self.config.max_streams {
             return None;
         }
-        let stream = Arc::new(Stream::new(
+        let stream = self.new_stream(namespace, now_us);
+        stream.set_supplier(supplier.clone());
+        streams.insert(namespace.clone(), Arc::clone(&stream));
+        Some(stream)
+    }
+
+    fn new_stream(&self, namespace: &Namespace, now_us: u64) -> Arc<Stream> {
+        Arc::new(Stream::new(
             namespace.clone(),
             self.shards,
             self.config.stream,
@@ -128,10 +135,7 @@ impl Registry {
             Arc::clone(&self.events),
             Arc::clone(&self.budget),
             now_us,
-        ));
-        stream.set_supplier(supplier.clone());
-        streams.insert(namespace.clone(), Arc::clone(&stream));
-        Some(stream)
+        ))
     }
 
     /// Forgets a stream that never had anything: what was asked for is nowhere.
@@ -208,15 +212,7 @@ impl Registry {
         if streams.len() >= self.config.max_streams && !streams.contains_key(namespace) {
             return Err(PublishError::TooManyStreams(self.config.max_streams));
         }
-        let stream = Arc::new(Stream::new(
-            namespace.clone(),
-            self.shards,
-            self.config.stream,
-            self.changes.clone(),
-            Arc::clone(&self.events),
-            Arc::clone(&self.budget),
-            now_us,
-        ));
+        let stream = self.new_stream(namespace, now_us);
         let publisher = Publisher::take_over(&stream, info);
         streams.insert(namespace.clone(), stream);
         drop(streams);

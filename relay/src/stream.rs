@@ -29,7 +29,7 @@ use crate::ring::{self, Budget, Ring, Writer};
 use crate::stats::events::{Event, EventKind, EventLog};
 use crate::stats::health::Vitals;
 use crate::stats::snapshot::{PublisherSnapshot, TrackSnapshot};
-use crate::stats::{IngestRecorder, Recorder, Skipped, Watch};
+use crate::stats::{IngestRecorder, Kind, Recorder, Skipped, Watch};
 
 pub use publisher::{Publisher, TrackWriter};
 pub use supply::{Answer, Demand};
@@ -179,7 +179,7 @@ struct State {
     announced: bool,
     /// When the publisher came.
     live_since_us: u64,
-    described: Vec<TrackSnapshot>,
+    described: Vec<(Kind, TrackSnapshot)>,
     timeline: Timeline,
     /// When the stream ends unless a publisher comes; none while one is there.
     ends_us: Option<u64>,
@@ -316,8 +316,25 @@ impl Stream {
     }
 
     /// The tracks as described by their publisher.
-    pub fn described_tracks(&self) -> Vec<TrackSnapshot> {
+    pub fn described_tracks(&self) -> Vec<(Kind, TrackSnapshot)> {
         self.state.lock().described.clone()
+    }
+
+    /// What the media track of that name carries, if it is the one of its kind that is measured:
+    /// the first. None while nothing is known of the stream's tracks.
+    pub fn measured_kind(&self, name: &[u8]) -> Option<Option<Kind>> {
+        let state = self.state.lock();
+        let described = &state.described;
+        let first = |wanted| described.iter().find(|(kind, _)| *kind == wanted);
+        let kinds = [Kind::Video, Kind::Audio].into_iter();
+        let mut measured = kinds.filter_map(first);
+        let measured = measured.find(|(_, track)| track.name.as_bytes() == name);
+        (!described.is_empty()).then(|| measured.map(|(kind, _)| *kind))
+    }
+
+    /// Says what the tracks carry, for the API.
+    pub fn describe(&self, tracks: Vec<(Kind, TrackSnapshot)>) {
+        self.state.lock().described = tracks;
     }
 
     /// Says what happened, in the stream's log and in the relay's.

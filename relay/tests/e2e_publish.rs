@@ -45,6 +45,20 @@ fn published(client: &mut MoqtClient, track: &str, alias: u64) -> Asked {
     asked
 }
 
+/// A name that the relay has taken.
+#[track_caller]
+fn announced(client: &mut MoqtClient) -> Asked {
+    let request_id = client.fresh_id();
+    let mut asked = client.ask(PublishNamespace {
+        request_id,
+        namespace: Namespace::from_path("live/cam").unwrap(),
+        params: Params::default(),
+    });
+    let answer = asked.next();
+    assert!(matches!(answer, Some(Message::RequestOk(_))), "{answer:?}");
+    asked
+}
+
 fn header(alias: u64, group: u64) -> SubgroupHeader {
     SubgroupHeader {
         alias,
@@ -85,7 +99,7 @@ fn payloads(group: &GroupStream) -> Vec<(u64, Vec<u8>)> {
 
 #[test]
 fn what_is_published_passes_through_unchanged() {
-    for version in [Version::Draft18, Version::Draft19] {
+    for version in Version::ALL {
         let relay = Weir::start();
         let mut source = MoqtClient::connect(relay.quic, version);
         let mut asked = published(&mut source, "video", 9);
@@ -179,13 +193,7 @@ fn data_that_overtakes_its_request_waits_for_it() {
 fn announced_track_is_subscribed_once_and_given_up_after_its_last_viewer() {
     let relay = Weir::start();
     let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
-    let request_id = source.fresh_id();
-    let mut announced = source.ask(PublishNamespace {
-        request_id,
-        namespace: Namespace::from_path("live/cam").unwrap(),
-        params: Params::default(),
-    });
-    assert!(matches!(announced.next(), Some(Message::RequestOk(_))));
+    let _announced = announced(&mut source);
     let mut viewers: Vec<_> = (0..3)
         .map(|_| MoqtClient::connect(relay.quic, Version::Draft19))
         .collect();
@@ -231,13 +239,7 @@ fn announced_track_is_subscribed_once_and_given_up_after_its_last_viewer() {
 fn refusal_of_the_publisher_is_the_viewers_refusal() {
     let relay = Weir::start();
     let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
-    let request_id = source.fresh_id();
-    let mut announced = source.ask(PublishNamespace {
-        request_id,
-        namespace: Namespace::from_path("live/cam").unwrap(),
-        params: Params::default(),
-    });
-    assert!(matches!(announced.next(), Some(Message::RequestOk(_))));
+    let _announced = announced(&mut source);
     let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
     let mut asked = viewer.subscribe("nothing", Params::default());
     let mut request = source.next_request();

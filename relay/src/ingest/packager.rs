@@ -147,7 +147,9 @@ impl Packager {
             .as_ref()
             .map(|audio| (&audio.info, &audio.config));
         let json = self.description.catalog(video, audio);
-        self.publisher.describe(Description::tracks(video, audio));
+        self.publisher
+            .stream()
+            .describe(Description::tracks(video, audio));
         let body = Body::copy_from(MEDIA_ROOM, &json);
         let object = self.objects.build(0, body, &ObjectProperties::default());
         self.catalog.begin_group()?;

@@ -1,15 +1,15 @@
 //! A track of a peer's on its way into a ring.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use weir_protocol::loc::{TIMESTAMP, TIMESTAMP_LEGACY};
+use weir_protocol::loc::{MICROSECONDS, ObjectProperties};
 use weir_protocol::moqt::datagram::ObjectDatagram;
-use weir_protocol::moqt::properties::{Value, find};
-use weir_protocol::moqt::{PublishDoneCode, SessionError};
+use weir_protocol::moqt::{Properties, PublishDoneCode, SessionError, TrackProperties};
 
+use super::contents::learn;
 use super::object::from_datagram;
 use super::{Fault, Peer};
 use crate::ring::{Object, PushError, Subgroup, SubgroupEnd, SubgroupOptions};
@@ -32,7 +32,9 @@ pub(super) enum Gate {
 pub struct Inlet {
     pub(super) writer: TrackWriter,
     stream: Arc<Stream>,
-    kind: Option<Kind>,
+    /// What the track is measured as, once the stream's catalog has said what it carries.
+    kind: OnceLock<Option<Kind>>,
+    timescale: u64,
     /// Whether another source may go on where this one stops.
     pub(super) resumable: bool,
     gate: watch::Sender<Gate>,
@@ -102,16 +104,14 @@ impl Inlet {
     }
 
     fn with_gate(stream: &Arc<Stream>, writer: TrackWriter, gate: Gate, resumable: bool) -> Self {
-        let name = String::from_utf8_lossy(&writer.track().name).to_ascii_lowercase();
-        let kind = match name {
-            name if name.contains("video") => Some(Kind::Video),
-            name if name.contains("audio") => Some(Kind::Audio),
-            _ => None,
-        };
+        let block = Properties::new(writer.track().properties.clone());
+        let known = block.and_then(|block| TrackProperties::parse(&block));
+        let timescale = known.ok().and_then(|known| known.timescale);
         Self {
             writer,
             stream: Arc::clone(stream),
-            kind,
+            kind: OnceLock::new(),
+            timescale: timescale.unwrap_or(MICROSECONDS),
             resumable,
             gate: watch::Sender::new(gate),
             failure: watch::Sender::new(None),
@@ -169,26 +169,70 @@ impl Inlet {
         subgroup: &Arc<Subgroup>,
         object: Object,
     ) -> Result<(), PushError> {
+        self.learn(&object);
         self.record(&object);
         self.writer.push_to(group, subgroup, object)
     }
 
+    /// The same for an object of the past: when it came says nothing of the publisher's clock.
+    pub(super) fn push_past(
+        &self,
+        group: u64,
+        subgroup: &Arc<Subgroup>,
+        object: Object,
+    ) -> Result<(), PushError> {
+        self.learn(&object);
+        let bytes = object.wire.len() as u64;
+        self.stream.ingest.lock().on_bytes_in(bytes);
+        self.writer.push_to(group, subgroup, object)
+    }
+
+    fn learn(&self, object: &Object) {
+        if self.writer.track().replayed && !object.is_status() {
+            learn(&self.stream, &self.writer.track().name, &object.payload());
+        }
+    }
+
     fn record(&self, object: &Object) {
+        let kind = self.kind();
         let mut ingest = self.stream.ingest.lock();
         ingest.on_bytes_in(object.wire.len() as u64);
         let spent_us = object.complete_us.saturating_sub(object.first_byte_us);
         ingest.on_object(spent_us, object.complete_us);
-        let Some(kind) = self.kind else { return };
-        let time = |id| find(&object.properties, id).ok().flatten();
-        let media_us = time(TIMESTAMP).or_else(|| time(TIMESTAMP_LEGACY));
-        if let Some(Value::Int(media_us)) = media_us {
+        let Some(kind) = kind else { return };
+        let said = ObjectProperties::parse_with_timescale(&object.properties, self.timescale);
+        let Ok(said) = said else { return };
+        if let Some(shown_us) = said.timestamp_us {
             let arrival = Arrival {
                 kind,
-                media_us,
+                media_us: shown_us.saturating_sub(said.composition_us),
                 bytes: object.payload_len() as u64,
                 key_frame: object.id == 0,
             };
             ingest.on_arrival(arrival, object.first_byte_us);
+            if kind == Kind::Video {
+                ingest.on_reorder(said.composition_us, object.first_byte_us);
+            }
+        }
+    }
+
+    /// What the track is measured as: what the catalog says, or what its name does until then.
+    fn kind(&self) -> Option<Kind> {
+        if let Some(kind) = self.kind.get() {
+            return *kind;
+        }
+        let name = &self.writer.track().name;
+        if let Some(kind) = self.stream.measured_kind(name) {
+            return *self.kind.get_or_init(|| kind);
+        }
+        let has = |part: &[u8]| {
+            let mut windows = name.windows(part.len());
+            windows.any(|window| window.eq_ignore_ascii_case(part))
+        };
+        match (has(b"video"), has(b"audio")) {
+            (true, _) => Some(Kind::Video),
+            (false, true) => Some(Kind::Audio),
+            (false, false) => None,
         }
     }
 

@@ -176,7 +176,8 @@ impl Past {
         let status = ObjectStatus::Normal;
         let mut partial = Partial::new(id, properties, status, payload.len(), now_us);
         partial.append(&payload);
-        match self.inlet.push(group, &subgroup, partial.finish(now_us)) {
+        let object = partial.finish(now_us);
+        match self.inlet.push_past(group, &subgroup, object) {
             // What the track had already.
             Err(PushError::Duplicate | PushError::Conflict) => Ok(()),
             pushed => pushed,

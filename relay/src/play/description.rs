@@ -113,6 +113,13 @@ impl Description {
             .extend(known.filter_map(|(name, value)| Some((name, value?))));
     }
 
+    /// The names of the tracks that are played.
+    pub(super) fn names(&self) -> Vec<String> {
+        let video = self.video.as_ref().map(|video| video.name.clone());
+        let audio = self.audio.as_ref().map(|audio| audio.name.clone());
+        video.into_iter().chain(audio).collect()
+    }
+
     /// Whether there is anything to play.
     pub(super) fn has_media(&self) -> bool {
         self.video.is_some() || self.audio.is_some() || self.unfit.is_some()

@@ -264,7 +264,7 @@ fn follow_track(
 }
 
 /// The name of the track that has the catalog.
-const CATALOG: &[u8] = b"catalog";
+pub(super) const CATALOG: &[u8] = b"catalog";
 
 /// Catalogs that are kept: codecs change by hand.
 const DESCRIPTIONS: usize = 4;

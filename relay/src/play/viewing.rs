@@ -45,11 +45,9 @@ impl Viewing {
     ) -> Self {
         let now_us = clock::now_us();
         let description = feed.mirror.lock().description().cloned();
-        let names = description.iter().flat_map(|description| {
-            let video = description.video.as_ref().map(|video| video.name.clone());
-            let audio = description.audio.as_ref().map(|audio| audio.name.clone());
-            video.into_iter().chain(audio)
-        });
+        let names = description
+            .iter()
+            .flat_map(|description| description.names());
         let row = Arc::new(Row {
             addr,
             program: shown(program),

@@ -16,7 +16,7 @@ use crate::shard::{Shard, Shared};
 use crate::stats::snapshot::{
     History, LimitSnapshot, ProcessSnapshot, ShardLoad, StreamDetail, StreamSnapshot, StreamState,
 };
-use crate::stats::{Kind, Merged, StreamFacts};
+use crate::stats::{Merged, StreamFacts};
 use crate::stream::{Presence, Stream};
 
 /// What the snapshots are made from.
@@ -230,16 +230,18 @@ pub(super) fn snapshot(stream: &Stream) -> StreamSnapshot {
     for recorder in stream.recorders() {
         merged.add(&recorder.lock());
     }
-    let mut tracks = stream.described_tracks();
+    let described = stream.described_tracks();
+    let mut tracks = Vec::with_capacity(described.len());
     {
         let ingest = stream.ingest.lock();
         merged.add_ingest(&ingest);
-        for track in &mut tracks {
-            let kind = match track.name.as_str() {
-                "video" => Kind::Video,
-                _ => Kind::Audio,
-            };
-            *track = std::mem::take(track).with_rates(ingest.rates(kind, now_us));
+        for (kind, track) in described {
+            // Of several renditions the first is measured.
+            let measured = stream.measured_kind(track.name.as_bytes()).flatten();
+            tracks.push(match measured {
+                Some(_) => track.with_rates(ingest.rates(kind, now_us)),
+                None => track,
+            });
         }
     }
     merged.snapshot(StreamFacts {

@@ -10,7 +10,7 @@ use super::{Stream, Timeline, Track, TrackOptions, next_alias};
 use crate::clock;
 use crate::ring::{Object, PushError, Subgroup, SubgroupEnd, SubgroupOptions, Writer};
 use crate::stats::events::{Event, EventKind};
-use crate::stats::snapshot::{PublisherSnapshot, TrackSnapshot};
+use crate::stats::snapshot::PublisherSnapshot;
 
 /// The right to write a stream. Dropping it leaves the stream lingering.
 #[derive(Debug)]
@@ -174,11 +174,6 @@ impl Publisher {
         let mut state = self.stream.state.lock();
         let timeline: &mut Timeline = &mut state.timeline;
         timeline.map(timestamp_us, now_us)
-    }
-
-    /// Says what the tracks carry, for the API.
-    pub fn describe(&self, tracks: Vec<TrackSnapshot>) {
-        self.stream.state.lock().described = tracks;
     }
 
     /// Says who publishes, when it becomes known after publishing began.

@@ -6,6 +6,7 @@ use weir_protocol::codec::{AudioInfo, VideoInfo};
 use weir_protocol::rtmp::metadata::Metadata;
 
 use crate::clock;
+use crate::stats::Kind;
 use crate::stats::snapshot::TrackSnapshot;
 
 /// What the encoder's metadata adds to what the codecs' configurations say.
@@ -71,7 +72,7 @@ impl Description {
     pub(super) fn tracks(
         video: Described<'_, VideoInfo>,
         audio: Described<'_, AudioInfo>,
-    ) -> Vec<TrackSnapshot> {
+    ) -> Vec<(Kind, TrackSnapshot)> {
         let video = video.map(|(info, _)| TrackSnapshot {
             name: "video".to_owned(),
             codec: info.codec.clone(),
@@ -86,6 +87,8 @@ impl Description {
             channels: Some(u32::from(info.channels)),
             ..TrackSnapshot::default()
         });
+        let video = video.map(|video| (Kind::Video, video));
+        let audio = audio.map(|audio| (Kind::Audio, audio));
         video.into_iter().chain(audio).collect()
     }
 }
