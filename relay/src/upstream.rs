@@ -18,6 +18,7 @@
 //! ([`HOPS`]), to relays only that say they are Weirs: no draft has a field for it, and tokens are
 //! what a relay may add. A relay that finds its own id there, or too many, refuses.
 
+mod hop;
 mod link;
 mod names;
 mod track;
@@ -66,6 +67,9 @@ impl Default for Config {
         }
     }
 }
+
+/// How a stream of an upstream's is published, in the API's words.
+pub const PROTOCOL: &str = "upstream";
 
 /// The type of the token that carries the relays that a question came through: `WEIR`.
 pub const HOPS: u64 = 0x5745_4952;
@@ -179,6 +183,8 @@ impl Edge {
             links.spawn(async move { serving.serve().await });
             links.spawn(async move { names::follow(&edge, &naming).await });
             self.link.send_replace(Some(Arc::clone(&link)));
+            let (edge, measured) = (Arc::clone(self), Arc::clone(&link));
+            links.spawn(async move { hop::watch(&edge, &measured).await });
             let left = link.left().await;
             // One that takes us and drops us at once is as bad as one that is not there.
             failures = match since.elapsed() < STEADY && matches!(left, Left::Lost(_)) {
@@ -206,6 +212,12 @@ impl Edge {
         }
     }
 
+    /// What the edge publishes.
+    fn publishers(&self) -> Vec<Arc<Publisher>> {
+        let owners = self.owners.lock();
+        owners.values().filter_map(Weak::upgrade).collect()
+    }
+
     /// Makes the edge the publisher of a stream, if it is not already.
     fn own(&self, namespace: &Namespace, link: &Link) -> Result<Arc<Publisher>, RequestError> {
         let mut owners = self.owners.lock();
@@ -214,10 +226,10 @@ impl Edge {
             return Ok(owner);
         }
         let info = PublisherSnapshot {
-            protocol: "upstream".to_owned(),
+            protocol: PROTOCOL.to_owned(),
             addr: link.address.clone(),
             encoder: link.implementation(),
-            reconnects: 0,
+            ..PublisherSnapshot::default()
         };
         let published = self
             .shared

@@ -281,4 +281,55 @@ fn pull_from_an_edge_is_a_pull_from_the_origin() {
         pulled.assert_part_of(&source.media(), source.gop);
         assert!(pulled.video().frames.len() > 60);
     }
+    // The catalog that passed tells the edge what it carries.
+    let described = |relay: &Weir| {
+        let tracks = relay.stream("live/cam").unwrap()["tracks"].clone();
+        let tracks = tracks.as_array().unwrap().iter();
+        tracks
+            .map(|track| {
+                let known = ["name", "codec", "width", "height", "samplerate", "channels"];
+                known.map(|key| track[key].clone())
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(described(&edge), described(&origin));
+    let video = edge.stream("live/cam").unwrap()["tracks"][0].clone();
+    assert!(video["fps"].as_f64().unwrap() > 10.0, "{video}");
+    assert!(video["bitrate_bps"].as_u64().unwrap() > 10_000, "{video}");
+}
+
+#[test]
+fn edge_says_how_long_the_way_to_it_takes() {
+    let (origin, _source, _push) = origin();
+    let free = SocketAddr::from(([127, 0, 0, 1], 0));
+    let late = || LinkConfig::delayed(Duration::from_millis(40));
+    let link = Impairment::udp(free, origin.quic, late(), late(), 5).unwrap();
+    let middle = edge(&[link.local_addr()]);
+    let last = edge(&[middle.quic]);
+    let viewer = Viewer::new(&last, "video");
+    viewer.wait_groups_more(2);
+    let hop = wait_for("the way over two hops", LIMIT, || {
+        let hop = last.stream("live/cam").unwrap()["publisher"]["hop"].clone();
+        match hop["hops"].as_u64() {
+            Some(2) => Ok(hop),
+            _ => Err(hop.to_string()),
+        }
+    });
+    let first = middle.stream("live/cam").unwrap()["publisher"]["hop"].clone();
+    assert_eq!(first["hops"], 1, "{first}");
+    // The delay is the link's; what it is measured by is wrong by its error at most.
+    let us = |hop: &serde_json::Value, key: &str| hop[key].as_u64().unwrap();
+    assert!(us(&first, "rtt_us") >= 75_000, "{first}");
+    assert!(
+        us(&first, "latency_us") + us(&first, "error_us") >= 40_000,
+        "{first}"
+    );
+    assert!(us(&first, "latency_us") >= 20_000, "{first}");
+    assert!(
+        us(&hop, "path_us") >= 20_000 + us(&hop, "latency_us"),
+        "{hop} after {first}"
+    );
+    let metrics = last.get("/metrics").body;
+    let line = "weir_stream_hop_latency_seconds{stream=\"live/cam\"}";
+    assert!(metrics.contains(line), "{metrics}");
 }

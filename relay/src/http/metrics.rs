@@ -7,7 +7,7 @@
 
 use super::exposition::{Exposition, Kind};
 use crate::stats::snapshot::{
-    ProcessSnapshot, ShardLoad, StreamSnapshot, StreamState, StreamTotals,
+    HopSnapshot, ProcessSnapshot, ShardLoad, StreamSnapshot, StreamState, StreamTotals,
 };
 use crate::stats::{QualityCounts, Skipped, Stage};
 
@@ -35,6 +35,8 @@ struct Row {
     fps: Option<f64>,
     /// Not summed.
     av_skew_us: Option<i64>,
+    /// Not summed.
+    hop: HopSnapshot,
     totals: StreamTotals,
 }
 
@@ -45,6 +47,7 @@ pub(super) fn render(process: &ProcessSnapshot, streams: Vec<StreamSnapshot>) ->
     render_stream_count(&mut out, &streams);
     let rows = rows(streams, &mut out);
     render_numbers(&mut out, &rows);
+    render_hops(&mut out, &rows);
     render_quality(&mut out, &rows);
     render_histograms(&mut out, &rows);
     out.finish()
@@ -83,6 +86,7 @@ impl From<StreamSnapshot> for Row {
             bytes_in: stream.bytes_in,
             bytes_out: stream.bytes_out,
             reconnects: stream.publisher.reconnects,
+            hop: stream.publisher.hop.unwrap_or_default(),
             skipped: stream.objects_skipped,
             bitrate_bps: stream.tracks.iter().map(|track| track.bitrate_bps).sum(),
             fps: stream.tracks.iter().find_map(|track| track.fps),
@@ -271,6 +275,31 @@ fn render_numbers(out: &mut Exposition, rows: &[Row]) {
     for row in rows {
         if let Some(skew_us) = row.av_skew_us {
             out.sample(&[("stream", &row.stream)], skew_us as f64 / 1e6);
+        }
+    }
+}
+
+/// What the ways from upstream relays take.
+fn render_hops(out: &mut Exposition, rows: &[Row]) {
+    type Span = (&'static str, &'static str, fn(&HopSnapshot) -> Option<u64>);
+    const SPANS: [Span; 2] = [
+        (
+            "weir_stream_hop_latency_seconds",
+            "From a frame's arrival at the upstream to its arrival here.",
+            |hop| hop.latency_us,
+        ),
+        (
+            "weir_stream_path_latency_seconds",
+            "The same from the relay that the publisher came to.",
+            |hop| hop.path_us,
+        ),
+    ];
+    for (name, help, span) in SPANS {
+        out.family(name, Kind::Gauge, help);
+        for row in rows {
+            if let Some(micros) = span(&row.hop) {
+                out.sample(&[("stream", &row.stream)], micros as f64 / 1e6);
+            }
         }
     }
 }

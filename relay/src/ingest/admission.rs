@@ -111,6 +111,7 @@ impl Connection<'_> {
             addr: self.addr.to_string(),
             encoder: self.session.encoder().unwrap_or_default().to_owned(),
             reconnects: 0,
+            hop: None,
         };
         let registry = &self.context.shared.registry;
         let pressure = &self.context.shared.pressure;

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `clock` | TRACK_STATUS | the largest object is the time now: Unix milliseconds, microseconds |
 //! | `clock/live/cam` | TRACK_STATUS | the same in media time: the LOC timestamp that arrives now |
+//! | `path/live/cam` | TRACK_STATUS | microseconds and hops from the first relay to this one |
 //! | `report` | PUBLISH | the player's reports, one object a datagram ([`report`](super::report)) |
 //!
 //! A player that asks for the stream's clock at its own time t0 and has the answer at t1 knows the
@@ -18,10 +19,12 @@ use weir_protocol::moqt::{FullTrackName, Location, Namespace, Params, RequestErr
 
 use super::request::Request;
 use super::{Close, Session};
-use crate::clock;
+use crate::stream::Stream;
+use crate::{clock, upstream};
 
 const CLOCK: &[u8] = b"clock";
 const STREAM_CLOCK: &[u8] = b"clock/";
+const STREAM_PATH: &[u8] = b"path/";
 
 /// The track of the player's reports.
 pub(super) const REPORT: &[u8] = b"report";
@@ -37,19 +40,17 @@ pub(super) fn is_own(name: &FullTrackName) -> bool {
 
 /// The stream that a track of the hop's own tells of, if it is about one.
 pub(super) fn subject(track: &[u8]) -> Option<Namespace> {
-    let path = str::from_utf8(track.strip_prefix(STREAM_CLOCK)?).ok()?;
+    let path = track.strip_prefix(STREAM_CLOCK);
+    let path = path.or_else(|| track.strip_prefix(STREAM_PATH))?;
+    let path = str::from_utf8(path).ok()?;
     Namespace::from_path(path).ok()
 }
 
-/// Answers TRACK_STATUS for a name of the hop's own: tells the time.
+/// Answers TRACK_STATUS for a name of the hop's own.
 pub(super) async fn status(mut request: Request, name: &FullTrackName) -> Result<(), Close> {
-    let time_us = match time(&request.session, name.track()) {
-        Ok(time_us) => time_us,
+    let largest = match answer(&request.session, name.track()) {
+        Ok(largest) => largest,
         Err(refusal) => return request.refuse(refusal).await,
-    };
-    let largest = Location {
-        group: time_us / 1000,
-        object: time_us % 1000,
     };
     let answer = RequestOk {
         params: Params {
@@ -63,17 +64,37 @@ pub(super) async fn status(mut request: Request, name: &FullTrackName) -> Result
     Ok(())
 }
 
-fn time(session: &Session, track: &[u8]) -> Result<u64, RequestError> {
-    let absent = |reason: &str| RequestError::new(RequestErrorCode::DoesNotExist, reason);
+fn answer(session: &Session, track: &[u8]) -> Result<Location, RequestError> {
+    let time = |time_us: u64| Location {
+        group: time_us / 1000,
+        object: time_us % 1000,
+    };
     if track == CLOCK {
-        return Ok(clock::unix_us());
+        return Ok(time(clock::unix_us()));
     }
-    let path = track.strip_prefix(STREAM_CLOCK);
-    let path = path.ok_or_else(|| absent("this hop has clock, clock/STREAM and report"))?;
-    let path = str::from_utf8(path).map_err(|_| absent("a stream's path is UTF-8"))?;
-    let namespace = Namespace::from_path(path).map_err(|error| absent(&error.to_string()))?;
+    let namespace = subject(track)
+        .ok_or_else(|| absent("this hop has clock, clock/STREAM, path/STREAM and report"))?;
     let stream = session.context.shared.registry.stream(&namespace);
     let stream = stream.ok_or_else(|| absent("nobody publishes that stream"))?;
+    if track.starts_with(STREAM_PATH) {
+        return path(&stream);
+    }
     let media_us = stream.ingest.lock().media_now_us(clock::now_us());
-    media_us.ok_or_else(|| absent("nothing has arrived yet: ask again"))
+    let media_us = media_us.ok_or_else(|| absent("nothing has arrived yet: ask again"))?;
+    Ok(time(media_us))
+}
+
+/// The way to here, as far as upstreams tell it: none for a publisher of our own.
+fn path(stream: &Stream) -> Result<Location, RequestError> {
+    let publisher = stream.publisher();
+    let way = match publisher.hop {
+        None if publisher.protocol != upstream::PROTOCOL => Some((0, 0)),
+        hop => hop.and_then(|hop| hop.path_us.zip(hop.hops)),
+    };
+    let way = way.map(|(group, object)| Location { group, object });
+    way.ok_or_else(|| absent("the way from the upstream is not known yet: ask again"))
+}
+
+fn absent(reason: &str) -> RequestError {
+    RequestError::new(RequestErrorCode::DoesNotExist, reason)
 }

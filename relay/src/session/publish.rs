@@ -64,6 +64,7 @@ impl Session {
             addr: self.connection.remote_address().to_string(),
             encoder: super::viewer::shown(encoder.unwrap_or_default()),
             reconnects: 0,
+            hop: None,
         };
         let registry = &self.context.shared.registry;
         let pressure = &self.context.shared.pressure;

@@ -82,7 +82,7 @@ impl StreamState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PublisherSnapshot {
-    /// `rtmp`, later also `moqt`.
+    /// `rtmp`, `moqt`, or `upstream` for another relay.
     pub protocol: String,
     /// Remote address and port.
     pub addr: String,
@@ -90,6 +90,29 @@ pub struct PublisherSnapshot {
     pub encoder: String,
     /// How often it came back.
     pub reconnects: u64,
+    /// For a stream that comes from an upstream relay, what the way from there takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hop: Option<HopSnapshot>,
+}
+
+/// The way from an upstream relay. What the upstream does not tell is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HopSnapshot {
+    /// Round trip to the upstream in microseconds, as QUIC has it.
+    pub rtt_us: u64,
+    /// From a frame's arrival at the upstream to its arrival here, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_us: Option<u64>,
+    /// How wrong that may be, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_us: Option<u64>,
+    /// The same from the relay that the publisher came to, over all hops.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_us: Option<u64>,
+    /// How many hops that are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hops: Option<u64>,
 }
 
 /// One media track. What a codec does not have, or what is not known yet, is left out.

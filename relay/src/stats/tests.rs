@@ -29,6 +29,7 @@ fn facts() -> StreamFacts {
             addr: "127.0.0.1:50312".into(),
             encoder: "obs-output module (libobs version 29.0.2)".into(),
             reconnects: 0,
+            hop: None,
         },
         tracks: Vec::new(),
         subscribers: 2,

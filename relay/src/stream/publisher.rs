@@ -10,7 +10,7 @@ use super::{Stream, Timeline, Track, TrackOptions, next_alias};
 use crate::clock;
 use crate::ring::{Object, PushError, Subgroup, SubgroupEnd, SubgroupOptions, Writer};
 use crate::stats::events::{Event, EventKind};
-use crate::stats::snapshot::PublisherSnapshot;
+use crate::stats::snapshot::{HopSnapshot, PublisherSnapshot};
 
 /// The right to write a stream. Dropping it leaves the stream lingering.
 #[derive(Debug)]
@@ -180,6 +180,14 @@ impl Publisher {
     pub fn set_encoder(&self, encoder: &str) {
         let mut state = self.stream.state.lock();
         encoder.clone_into(&mut state.publisher.encoder);
+    }
+
+    /// Says which upstream the stream comes from now, and how long that takes.
+    pub fn set_hop(&self, addr: &str, implementation: &str, hop: HopSnapshot) {
+        let mut state = self.stream.state.lock();
+        addr.clone_into(&mut state.publisher.addr);
+        implementation.clone_into(&mut state.publisher.encoder);
+        state.publisher.hop = Some(hop);
     }
 
     /// Waits until another publisher takes over or the stream is ended.

@@ -77,6 +77,13 @@ function section(title, id, ...content) {
   return el("section", { "aria-labelledby": id }, el("h2", { id }, title), ...content);
 }
 
+/** What the way from the upstream relay takes, in words; none without one that tells it. */
+function way(hop) {
+  if (hop?.latency_us === undefined) return hop && `${time(hop.rtt_us)} round trip to the upstream`;
+  const last = `${time(hop.latency_us)} ± ${time(hop.error_us)} from the upstream`;
+  return hop.hops > 1 ? `${last}, ${time(hop.path_us)} over ${hop.hops} hops` : last;
+}
+
 /** The page of `name`; `update` fills it with a snapshot. */
 export function streamPage(name) {
   const parts = Object.fromEntries(["wrong", "bars", "stages", "plots", "quality", "viewers",
@@ -124,7 +131,7 @@ export function streamPage(name) {
   function fill(stream, now) {
     const { publisher } = stream;
     const from = [publisher.encoder || publisher.protocol, publisher.addr,
-      publisher.reconnects > 0 && `came back ${publisher.reconnects} times`];
+      publisher.reconnects > 0 && `came back ${publisher.reconnects} times`, way(publisher.hop)];
     say(what, [media(stream.tracks), ...from].filter(Boolean).join(" · "));
     const video = stream.tracks.find((track) => track.fps !== undefined);
     tiles.bitrate.set(rate(sum(stream.tracks.map((track) => track.bitrate_bps))));

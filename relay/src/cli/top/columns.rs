@@ -1,6 +1,8 @@
 //! What the tables show of a stream and of a viewer, and in which words.
 
-use crate::stats::snapshot::{LatencySnapshot, StreamSnapshot, TrackSnapshot, ViewerSnapshot};
+use crate::stats::snapshot::{
+    LatencySnapshot, PublisherSnapshot, StreamSnapshot, TrackSnapshot, ViewerSnapshot,
+};
 use std::fmt::Write;
 
 /// What stands for a number that is not known.
@@ -165,6 +167,18 @@ pub(super) fn media(tracks: &[TrackSnapshot]) -> String {
         NOTHING.to_owned()
     } else {
         words
+    }
+}
+
+/// What the way from the upstream relay takes, behind its name.
+pub(super) fn way(publisher: &PublisherSnapshot) -> String {
+    let hop = publisher.hop.unwrap_or_default();
+    match (hop.latency_us, hop.path_us.zip(hop.hops)) {
+        (Some(last), Some((path, hops))) if hops > 1 => {
+            format!(", {} away, {} over {hops} hops", time(last), time(path))
+        }
+        (Some(last), _) => format!(", {} away", time(last)),
+        (None, _) => String::new(),
     }
 }
 

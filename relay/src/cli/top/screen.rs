@@ -178,7 +178,8 @@ fn draw_stages(frame: &mut Frame<'_>, area: Rect, stream: &StreamSnapshot) {
     let media = columns::media(&stream.tracks);
     let encoder = columns::clean(&stream.publisher.encoder);
     let window_s = stream.window_s;
-    let title = format!("Last {window_s} s of the selected stream: {media}, by {encoder}");
+    let way = columns::way(&stream.publisher);
+    let title = format!("Last {window_s} s of the selected stream: {media}, by {encoder}{way}");
     let table = Table::new(rows, [8, 9, 8, 8, 8, 8])
         .header(Row::new(head).dim())
         .column_spacing(GAP)
