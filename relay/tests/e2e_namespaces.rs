@@ -7,8 +7,8 @@ mod support;
 use std::fs;
 
 use support::{
-    Asked, GroupStream, MoqtClient, Process, Scratch, Source, Weir, push, recipes, track_of,
-    wait_for,
+    ANSWER, Asked, GroupStream, MoqtClient, Process, Scratch, Source, Weir, push, recipes,
+    track_of, wait_for,
 };
 use weir_protocol::catalog::msf::Catalog;
 use weir_protocol::moqt::message::{Subscribe, SubscribeNamespace};
@@ -224,4 +224,36 @@ fn filters() -> [Option<Filter>; 4] {
             end: None,
         }),
     ]
+}
+
+#[test]
+fn questions_for_names_are_bounded_and_a_place_is_given_back() {
+    let relay = Weir::start();
+    let mut client = MoqtClient::connect(relay.quic, Version::Draft19);
+    let mut open: Vec<_> = (0..64)
+        .map(|_| names_below(&mut client, path("nowhere")))
+        .collect();
+    let mut ask = || {
+        let request_id = client.fresh_id();
+        let mut asked = client.ask(SubscribeNamespace {
+            request_id,
+            prefix: path("nowhere"),
+            params: Params::default(),
+        });
+        (asked.next(), asked)
+    };
+    let (refused, _) = ask();
+    let Some(Message::RequestError(refused)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(refused.code, RequestErrorCode::ExcessiveLoad);
+    open.pop().unwrap().cancel();
+    wait_for(
+        "the place of the one that was cancelled",
+        ANSWER,
+        || match ask().0 {
+            Some(Message::RequestOk(_)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        },
+    );
 }
