@@ -79,8 +79,9 @@ pub struct Peer {
     pub ids: Arc<Mutex<RequestIds>>,
     inlets: Mutex<HashMap<u64, Arc<Inlet>>>,
     inlet_changes: watch::Sender<()>,
-    /// FETCHes of ours, by request id.
+    /// FETCHes of ours, by request id, and subscriptions that are filled.
     pasts: Mutex<HashMap<u64, Arc<Past>>>,
+    past_changes: watch::Sender<()>,
     /// Streams that wait for somebody to explain their alias.
     unexplained: AtomicUsize,
     /// Bytes of objects that are not whole yet.
@@ -108,6 +109,7 @@ impl Peer {
             inlets: Mutex::default(),
             inlet_changes: watch::Sender::new(()),
             pasts: Mutex::default(),
+            past_changes: watch::Sender::new(()),
             unexplained: AtomicUsize::new(0),
             partial: AtomicUsize::new(0),
         }
@@ -155,13 +157,29 @@ impl Peer {
         })
     }
 
-    /// The track of an alias. Data may come before the request that explains it.
+    /// The track of an alias.
     async fn inlet(&self, alias: u64) -> Option<Arc<Inlet>> {
-        let find = || self.inlets.lock().get(&alias).cloned();
-        if let Some(inlet) = find() {
-            return Some(inlet);
+        let changes = self.inlet_changes.subscribe();
+        self.explained(changes, || self.inlets.lock().get(&alias).cloned())
+            .await
+    }
+
+    /// What the stream of a request's past belongs to.
+    async fn past(&self, request_id: u64) -> Option<Arc<Past>> {
+        let changes = self.past_changes.subscribe();
+        self.explained(changes, || self.pasts.lock().get(&request_id).cloned())
+            .await
+    }
+
+    /// Waits for what a stream belongs to: data may come before the answer that explains it.
+    async fn explained<T>(
+        &self,
+        mut changes: watch::Receiver<()>,
+        find: impl Fn() -> Option<T>,
+    ) -> Option<T> {
+        if let Some(found) = find() {
+            return Some(found);
         }
-        let mut changes = self.inlet_changes.subscribe();
         let waiting = self.unexplained.fetch_add(1, Ordering::Relaxed);
         let found = match waiting < UNEXPLAINED_MAX {
             true => {
@@ -220,7 +238,8 @@ impl Exchange {
     }
 }
 
-/// Streams whose alias nobody has explained yet: those of one flight that overtook their request.
+/// Streams whose alias or request nobody has explained yet: those of one flight that overtook
+/// their request.
 const UNEXPLAINED_MAX: usize = 64;
 
 /// How long such a stream waits: a lost packet or two. Its data waits in the peer's send window.

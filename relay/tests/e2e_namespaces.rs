@@ -142,17 +142,13 @@ fn overlapping_prefixes_are_served_and_too_many_are_refused() {
     let error = client.ask(one_more(request_id)).refused();
     assert_eq!(error.code, RequestErrorCode::ExcessiveLoad);
     held.pop().unwrap().cancel();
-    wait_for(
-        "the place of the cancelled request",
-        support::ANSWER,
-        || {
-            let request_id = client.fresh_id();
-            match client.ask(one_more(request_id)).next() {
-                Some(Message::RequestOk(_)) => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        },
-    );
+    wait_for("the place of the cancelled request", ANSWER, || {
+        let request_id = client.fresh_id();
+        match client.ask(one_more(request_id)).next() {
+            Some(Message::RequestOk(_)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
     assert!(client.is_open());
 }
 

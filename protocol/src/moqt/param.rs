@@ -95,6 +95,17 @@ pub struct Params {
     pub include_properties: Option<bool>,
 }
 
+impl Params {
+    /// What FILL_PARAMETERS say that ask for the group that is being published.
+    pub fn current_group() -> Self {
+        Self {
+            filter: Some(Filter::Relative(1)),
+            group_order: Some(GroupOrder::Ascending),
+            ..Self::default()
+        }
+    }
+}
+
 /// A range filter of draft 19, unread: a peer may send one only after MAX_FILTER_RANGES of ours,
 /// so a relay that announces none answers INVALID_FILTER.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -53,6 +53,7 @@ impl<'a> Fetching<'a> {
             over: watch::Sender::new(None),
         });
         peer.pasts.lock().insert(request_id, Arc::clone(&past));
+        peer.past_changes.send_replace(());
         Self {
             peer,
             request_id,
@@ -87,7 +88,7 @@ pub(super) async fn serve(
     let whole = loop {
         match reader.poll()? {
             Some(FetchEvent::Header(header)) => {
-                past = peer.pasts.lock().get(&header.request_id).cloned();
+                past = peer.past(header.request_id).await;
                 if past.is_none() {
                     debug!(header.request_id, "a FETCH stream that nobody asked for");
                     // Fails only when the stream has ended.

@@ -1,10 +1,10 @@
 //! A subscription of ours to a track of a peer's: once a track, whatever the number of viewers.
 //!
-//! SUBSCRIBE asks for what comes next and FETCH for what came before, back to the beginning of the
-//! newest group; or, when the track was carried from another source before, back to where that
-//! one stopped. The streams of what comes next wait until the past is in the ring, so that viewers
-//! are sent one track without a seam: group ids are the publisher's, and what comes twice is
-//! dropped.
+//! SUBSCRIBE asks for what comes next, and the fill that it may ask for since draft 20, or FETCH,
+//! for what came before, back to the beginning of the newest group; or, when the track was carried
+//! from another source before, FETCH does back to where that one stopped. The streams of what comes
+//! next wait until the past is in the ring, so that viewers are sent one track without a seam:
+//! group ids are the publisher's, and what comes twice is dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +66,10 @@ pub async fn subscribe(
     wanted: &Wanted,
     previous: Option<Following>,
 ) -> Result<Following, RequestError> {
-    let subscribe = request(peer, wanted);
+    let stream = publisher.stream();
+    let fresh = !wanted.resumed && stream.track(wanted.name.track()).is_none();
+    let filled = fresh && peer.version.has_fill();
+    let subscribe = request(peer, wanted, filled);
     let joined_id = subscribe.request_id;
     let mut exchange = peer.request(subscribe).await?;
     let granted = granted(&mut exchange).await;
@@ -89,8 +92,14 @@ pub async fn subscribe(
         exchange.cancel();
         RequestError::new(RequestErrorCode::Internal, fault.reason)
     })?;
-    if let Some(largest) = ok.params.largest {
-        fill(peer, wanted, joined_id, &inlet, &track, largest).await;
+    match ok.params.largest {
+        Some(largest) if filled => {
+            let filling = Fetching::new(peer, joined_id, &inlet, largest);
+            let whole = filling.finished().await;
+            debug!(whole, track = %String::from_utf8_lossy(&track.name), "filled the past");
+        }
+        Some(largest) => fill(peer, wanted, joined_id, &inlet, &track, largest).await,
+        None => {}
     }
     inlet.open();
     Ok(Following {
@@ -101,7 +110,7 @@ pub async fn subscribe(
     })
 }
 
-fn request(peer: &Peer, wanted: &Wanted) -> Subscribe {
+fn request(peer: &Peer, wanted: &Wanted, filled: bool) -> Subscribe {
     Subscribe {
         request_id: peer.ids.lock().next_id(),
         track: wanted.name.clone(),
@@ -109,6 +118,7 @@ fn request(peer: &Peer, wanted: &Wanted) -> Subscribe {
             filter: Some(Filter::NextObject),
             forward: Some(true),
             auth_tokens: wanted.tokens.clone(),
+            fill: filled.then(|| Box::new(Params::current_group())),
             ..Params::default()
         },
     }

@@ -182,6 +182,7 @@ impl Client {
     ) -> anyhow::Result<Result<Subscription, RequestError>> {
         let name = FullTrackName::new(namespace.clone(), track.as_bytes().to_vec().into())?;
         let request_id = self.ids.next_id();
+        let fill = self.version.has_fill();
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let subscribe = Subscribe {
             request_id,
@@ -190,7 +191,7 @@ impl Client {
                 filter: Some(Filter::NextObject),
                 forward: Some(true),
                 rendezvous_timeout_ms: Some(wait_ms).filter(|ms| *ms > 0),
-                fill: self.version.has_fill().then(current_group),
+                fill: fill.then(|| Box::new(Params::current_group())),
                 ..Params::default()
             },
         };
@@ -257,15 +258,6 @@ impl Client {
         // The relay forgets a viewer that says nothing, only later.
         let _ = timeout(CLOSE_LIMIT, self.endpoint.wait_idle()).await;
     }
-}
-
-/// The group that is being published, as FILL_PARAMETERS ask for it.
-fn current_group() -> Box<Params> {
-    Box::new(Params {
-        filter: Some(Filter::Relative(1)),
-        group_order: Some(GroupOrder::Ascending),
-        ..Params::default()
-    })
 }
 
 /// A request stream of ours.
