@@ -14,7 +14,7 @@ use tracing::info;
 use weir_protocol::moqt::message::{Publish, RequestError, RequestOk};
 use weir_protocol::moqt::{
     Message, Namespace, Params, PublishDoneCode, RequestErrorCode, SessionError, StreamResetCode,
-    StreamRole, TrackProperties,
+    StreamRole, TrackProperties, Version,
 };
 
 use super::control::MessageError;
@@ -132,7 +132,8 @@ pub(super) async fn serve(mut request: Request, message: Publish) -> Result<(), 
     request
         .answer(RequestOk {
             params: Params {
-                forward: Some(true),
+                // From draft 20 on it goes without saying.
+                forward: (session.version < Version::Draft20).then_some(true),
                 ..Params::default()
             },
             ..RequestOk::default()
