@@ -5,10 +5,12 @@
 //! snapshots; nothing here changes the relay's state but the request to read its configuration
 //! anew.
 
+mod asset;
 mod dashboard;
 mod exposition;
 mod feed;
 mod guard;
+mod join;
 mod metrics;
 mod player;
 mod routes;

@@ -52,12 +52,16 @@ class Player {
   #lastSeekAt = 0;
   #lastFrameAt = 0;
 
-  constructor({ latencyMs, reports, startedMs, ...target }) {
-    this.#stream = target.namespace.join("/");
+  constructor({ latency, reports, startedMs, ...target }) {
+    const namespace = new URL(target.url).pathname.split("/").filter(Boolean)
+      .map(decodeURIComponent);
+    const latencyMs = parseFloat(latency);
+    this.#stream = namespace.join("/");
     this.#startedAt = startedMs - performance.timeOrigin;
-    this.#playout = new Playout(latencyMs);
+    this.#measures.started("workerMs", performance.now() - this.#startedAt);
+    this.#playout = new Playout(Number.isFinite(latencyMs) ? latencyMs : undefined);
     this.#reports = new Reports(this.#stream, reports);
-    this.#connection = new Connection(target, {
+    this.#connection = new Connection({ ...target, namespace }, {
       session: (session) => this.#setSession(session),
       state: (state, detail) => this.#become(state, detail),
       tracks: (tracks) => this.#setTracks(tracks),
@@ -274,6 +278,7 @@ class Player {
     const picture = this.#unshown.shift();
     if (!picture) return;
     if (this.#measures.firstPictureMs === undefined) {
+      this.#measures.started("decodedMs", picture.decodedMs - this.#startedAt);
       this.#measures.firstPictureMs = shownMs - this.#startedAt;
       this.#news = true;
     }

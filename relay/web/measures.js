@@ -12,14 +12,17 @@ export class Measures {
   size = { width: 0, height: 0 };
   undrawn = 0;
   firstPictureMs;
-  /** When the relay answered and when media came, in ms as `firstPictureMs`. */
+  /** When the thread ran, the relay answered, media came and were decoded, as `firstPictureMs`. */
   #startup = {};
 
   constructor(nowMs) {
     this.#previous = { atMs: nowMs, bytes: 0, rendered: 0 };
   }
 
-  /** The start has come to `stage`, `connectedMs` or `mediaMs`; only the first time counts. */
+  /**
+   * The start has come to `stage`, `workerMs`, `connectedMs`, `mediaMs` or `decodedMs`; only the
+   * first time counts.
+   */
   started(stage, ms) {
     this.#startup[stage] ??= ms;
   }

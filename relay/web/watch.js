@@ -1,4 +1,4 @@
-// The page at /watch/{name}: starts the player with what the relay has filled in.
+// The page at /watch/{name}: its title, and what the relay had not filled in.
 import "./weir-player.js";
 import { WORDS } from "./words.js";
 
@@ -6,7 +6,6 @@ import { WORDS } from "./words.js";
 const ASK_AGAIN_MS = 2000;
 
 const name = location.pathname.replace(/^\/watch\//, "");
-const query = new URLSearchParams(location.search);
 const player = document.querySelector("weir-player");
 const title = name.split("/").map(decodeURIComponent).join("/");
 
@@ -32,9 +31,7 @@ async function relay() {
 }
 
 // A relay that has no QUIC port by now is asked until it does.
-const port = player.dataset.port || (await relay()).quic_port;
-if (query.has("latency")) player.setAttribute("latency", query.get("latency"));
-if (query.get("reports") === "off") player.setAttribute("reports", "off");
-if (query.has("sound")) player.setAttribute("sound", "");
-player.setAttribute("certificate-url", "/certificate.sha256");
-player.setAttribute("src", `https://${location.hostname}:${port}/${name}`);
+if (!player.hasAttribute("src")) {
+  const { quic_port: port } = await relay();
+  player.setAttribute("src", player.srcAt(port));
+}

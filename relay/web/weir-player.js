@@ -131,13 +131,9 @@ class WeirPlayer extends HTMLElement {
     if (!isSecureContext) return this.#become("insecure", { host: location.host });
     const missing = missingFeatures();
     if (missing.length > 0) return this.#become("browser", { missing });
-    const url = new URL(src, location.href);
-    const namespace = url.pathname.split("/").filter(Boolean).map(decodeURIComponent);
-    const latency = parseFloat(this.getAttribute("latency"));
-    // The relay that this module came from says what its certificate is.
-    const certificateUrl = this.getAttribute("certificate-url")
-      ?? new URL("/certificate.sha256", import.meta.url).href;
-    this.#worker = startWorker();
+    const early = this.early;
+    delete this.early;
+    this.#worker = early?.worker ?? this.#begin(new URL(src, location.href));
     this.#worker.onmessage = ({ data }) => this.#told(data);
     this.#worker.onerror = (event) => {
       event.preventDefault();
@@ -146,15 +142,28 @@ class WeirPlayer extends HTMLElement {
     this.#sound = new Sound(this.#worker);
     this.#sound.volume = this.#parts.volume.value / 100;
     this.muted = this.#muted && !this.hasAttribute("sound");
-    this.#worker.postMessage({
-      kind: "start", url: url.href, namespace,
+    this.#become("connecting");
+    // The page's own player has begun before this module was there.
+    for (const data of early?.told ?? []) this.#told(data);
+    if (early?.failed) this.#worker.onerror(early.failed);
+    return undefined;
+  }
+
+  /** Starts a worker for `url`. */
+  #begin(url) {
+    // The relay that this module came from says what its certificate is.
+    const certificateUrl = this.getAttribute("certificate-url")
+      ?? new URL("/certificate.sha256", import.meta.url).href;
+    const worker = startWorker();
+    worker.postMessage({
+      kind: "start", url: url.href,
       certificate: this.getAttribute("certificate") ?? undefined,
       certificateUrl: new URL(certificateUrl, location.href).href,
-      latencyMs: Number.isFinite(latency) ? latency : undefined,
+      latency: this.getAttribute("latency") ?? undefined,
       reports: this.getAttribute("reports") !== "off",
       startedMs: begunMs(),
     });
-    return this.#become("connecting");
+    return worker;
   }
 
   /** Draws what is due; the worker learns that it may send the next. */

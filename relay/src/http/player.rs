@@ -3,7 +3,7 @@
 //! The page is the same for every stream and every viewer: it takes the name from its own address.
 //! What it must know of the relay is filled in, so that the first picture waits for no question.
 
-use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 use axum::Router;
@@ -11,18 +11,22 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::Context;
+use super::asset::{ASK, Asset, FOR_EVER, HTML, JAVASCRIPT, OPENER_POLICY, hash};
+use super::join::{Module, join};
 use crate::stats::snapshot::ProcessSnapshot;
-
-const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
-const HTML: &str = "text/html; charset=utf-8";
 
 const PAGE: &str = include_str!("../../web/watch.html");
 
+/// What the page runs before its modules are there; it is a part of the page.
+const EARLY: &str = include_str!("../../web/early.js");
+
 /// The modules by their names below `/player/`.
-const MODULES: &[(&str, &str)] = &[
+const MODULES: &[Module] = &[
     ("arrivals.js", include_str!("../../web/arrivals.js")),
     ("audio.js", include_str!("../../web/audio.js")),
     (
@@ -54,27 +58,46 @@ const MODULES: &[(&str, &str)] = &[
     ("words.js", include_str!("../../web/words.js")),
 ];
 
-/// What the page may load: this server's modules, its own style, and any relay's streams.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
-    worker-src 'self'; style-src 'unsafe-inline'; img-src data:; connect-src 'self' https:; \
-    base-uri 'none'; form-action 'none'";
+/// Modules that somebody asks for first: they come with all that they import.
+const ROOTS: &[&str] = &[
+    "audio.worklet.js",
+    "decoder.worker.js",
+    "watch.js",
+    "weir-player.js",
+];
 
-/// The page is alone in its process, so that its threads may share memory: the player's sound
-/// needs that. A module's copy of the second line lets it be the worker of such a page.
-const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
-const EMBEDDER_POLICY: HeaderName = HeaderName::from_static("cross-origin-embedder-policy");
+/// What the page may load: this server's modules, its own style and script, and any relay's
+/// streams.
+static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
+    let early = BASE64_STANDARD.encode(Sha256::digest(EARLY));
+    format!(
+        "default-src 'none'; script-src 'self' 'sha256-{early}'; worker-src 'self'; \
+         style-src 'unsafe-inline'; img-src data:; connect-src 'self' https:; \
+         base-uri 'none'; form-action 'none'"
+    )
+});
+
+/// Other sites' pages may load it.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// The modules as they are given.
+static ASSETS: LazyLock<Vec<(&str, Asset)>> = LazyLock::new(|| {
+    let asset = |(name, text): &Module| {
+        let asset = match ROOTS.contains(name) {
+            true => Asset::new(JAVASCRIPT, join(name, MODULES)),
+            false => Asset::new(JAVASCRIPT, *text),
+        };
+        (*name, asset)
+    };
+    MODULES.iter().map(asset).collect()
+});
 
 /// Names all modules as they are: addresses with it never change what they give.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
-    let all: String = MODULES.iter().map(|(_, text)| *text).collect();
-    hash(&all)
+    let hashes = ASSETS.iter().map(|(_, asset)| asset.hash());
+    let all: String = hashes.collect();
+    hash(all.as_bytes())
 });
-
-/// For addresses with [`VERSION`]: a year, without asking again.
-const FOR_EVER: &str = "max-age=31536000, immutable";
-/// Browsers keep it and ask: a new relay's player is never mixed with an old one's.
-const ASK: &str = "no-cache";
 
 pub(super) fn router() -> Router<Context> {
     Router::new()
@@ -86,22 +109,34 @@ pub(super) fn router() -> Router<Context> {
 async fn page(State(context): State<Context>, request: HeaderMap) -> Response {
     let isolation = [
         (OPENER_POLICY, "same-origin"),
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::CONTENT_SECURITY_POLICY, &CONTENT_SECURITY_POLICY),
     ];
-    let port = quic_port(&(context.process)());
-    let port = port.map_or_else(String::new, |port| port.to_string());
+    let addr = quic_addr(&(context.process)());
+    let port = addr.map_or_else(String::new, |addr| addr.port().to_string());
+    // Where only the one of `localhost`'s addresses is listened at, the page names it.
+    let loopback = match addr.is_some_and(|addr| addr.is_ipv4()) {
+        true => "127.0.0.1",
+        false => "",
+    };
     let page = PAGE
+        .replace("{{early}}", EARLY)
         .replace("{{version}}", &VERSION)
         .replace("{{port}}", &port)
+        .replace("{{loopback}}", loopback)
         .replace("{{certificate}}", &(context.certificate_sha256)());
-    (isolation, asset(&request, HTML, page)).into_response()
+    let page = Asset::new(HTML, page).answer(&request, ASK);
+    (isolation, page).into_response()
 }
 
 /// UDP port of the QUIC listener; the host is the one that the page came from.
 pub(super) fn quic_port(process: &ProcessSnapshot) -> Option<u16> {
+    Some(quic_addr(process)?.port())
+}
+
+fn quic_addr(process: &ProcessSnapshot) -> Option<SocketAddr> {
     let mut listeners = process.listeners.iter();
     let (_, addr) = listeners.find(|(name, _)| name == "quic")?;
-    addr.rsplit_once(':')?.1.parse().ok()
+    addr.parse().ok()
 }
 
 /// For other sites, which import the player by an address that stays.
@@ -124,8 +159,8 @@ async fn versioned_module(
 
 /// Readable from pages of other origins: they may import the player.
 fn serve(name: &str, request: &HeaderMap, keep: &'static str) -> Response {
-    let found = MODULES.iter().find(|(known, _)| *known == name);
-    let Some((_, text)) = found else {
+    let found = ASSETS.iter().find(|(known, _)| *known == name);
+    let Some((_, asset)) = found else {
         let error = format!("the player has no module {name:?}");
         return super::routes::failure(StatusCode::NOT_FOUND, error);
     };
@@ -133,46 +168,7 @@ fn serve(name: &str, request: &HeaderMap, keep: &'static str) -> Response {
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (RESOURCE_POLICY, "cross-origin"),
     ];
-    (shared, kept(request, JAVASCRIPT, keep, *text)).into_response()
-}
-
-/// A text that browsers keep and ask about: a new relay's player is never mixed with an old one's.
-pub(super) fn asset(
-    request: &HeaderMap,
-    content_type: &'static str,
-    text: impl Into<Cow<'static, str>>,
-) -> Response {
-    kept(request, content_type, ASK, text)
-}
-
-/// A text that browsers keep for as long as `keep` says.
-fn kept(
-    request: &HeaderMap,
-    content_type: &'static str,
-    keep: &'static str,
-    text: impl Into<Cow<'static, str>>,
-) -> Response {
-    let text = text.into();
-    let tag = format!("\"{}\"", hash(&text));
-    let headers = [
-        (header::CONTENT_TYPE, content_type),
-        (header::CACHE_CONTROL, keep),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (EMBEDDER_POLICY, "require-corp"),
-    ];
-    let known = request.get(header::IF_NONE_MATCH);
-    let known = known.is_some_and(|known| known.as_bytes() == tag.as_bytes());
-    let tag = [(header::ETAG, tag)];
-    match known {
-        true => (StatusCode::NOT_MODIFIED, headers, tag).into_response(),
-        false => (headers, tag, text).into_response(),
-    }
-}
-
-/// Some of a text's hash, in hex.
-fn hash(text: &str) -> String {
-    let hash = Sha256::digest(text);
-    hash.iter().take(8).map(|b| format!("{b:02x}")).collect()
+    (shared, asset.answer(request, keep)).into_response()
 }
 
 #[cfg(test)]
@@ -190,7 +186,8 @@ mod tests {
     fn every_module_of_the_folder_is_served() {
         let files = fs::read_dir(folder()).unwrap();
         let files = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-        let files: BTreeSet<String> = files.filter(|name| name.ends_with(".js")).collect();
+        let files = files.filter(|name| name.ends_with(".js") && name != "early.js");
+        let files: BTreeSet<String> = files.collect();
         let served: BTreeSet<String> = MODULES.iter().map(|(name, _)| (*name).into()).collect();
         assert_eq!(files, served);
     }
@@ -217,6 +214,27 @@ mod tests {
         for name in names {
             assert!(MODULES.iter().any(|(known, _)| *known == name), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_asked_for_first_needs_nothing_more() {
+        for root in ROOTS {
+            let text = join(root, MODULES);
+            assert!(text.len() > 1000, "{root}");
+            let more = text.lines().find(|line| line.starts_with("import "));
+            assert_eq!(more, None, "{root}");
+            // A module's worth of names would be lost with it.
+            let lost = text.lines().filter(|line| line.starts_with("export "));
+            assert_eq!(lost.count(), 0, "{root}");
+        }
+    }
+
+    #[test]
+    fn the_page_runs_its_early_script_and_no_other() {
+        assert_eq!(PAGE.matches("<script>{{early}}</script>").count(), 1);
+        assert_eq!(PAGE.matches("<script").count(), 2);
+        assert!(!EARLY.contains("</script"), "it would end there");
+        assert!(!EARLY.contains("{{"), "its hash would be another");
     }
 
     #[test]
