@@ -11,6 +11,9 @@ const BACKOFF_FIRST_MS = 500;
 const BACKOFF_LAST_MS = 4000;
 /** Pause before asking again for a stream that is not there at once. */
 const ASK_AGAIN_MS = 1000;
+/** Tracks that most streams have: they are asked for beside the catalog, which saves a round trip
+ *  where it lists them, and costs a refusal where it does not. */
+const GUESSES = ["video", "audio"];
 /** Pause after a refusal that will hardly change by itself. */
 const REFUSED_MS = 15_000;
 
@@ -91,6 +94,9 @@ export class Connection {
       end = resolve;
     });
     const token = { kinds: new Map(), subscribed: new Set() };
+    token.known = new Promise((resolve) => {
+      token.learn = resolve;
+    });
     this.#current = token;
     const handlers = {
       object: (object) => this.#catalog(session, token, object, end).catch(() => {}),
@@ -98,13 +104,18 @@ export class Connection {
     };
     try {
       const options = { whole: false, waitMs: RENDEZVOUS_MS };
-      await session.subscribe(this.#target.namespace, CATALOG_TRACK, options, handlers);
+      const { namespace } = this.#target;
+      const asked = session.subscribe(namespace, CATALOG_TRACK, options, handlers);
+      GUESSES.forEach((name) => this.#guess(session, token, name));
+      await asked;
     } catch (error) {
+      token.learn();
       clearTimeout(prompt);
       return this.#unavailable(error);
     }
     clearTimeout(prompt);
     await ended;
+    token.learn();
     this.#current = undefined;
     this.#on.tracks(undefined);
     if (!this.#closed) this.#on.state("gone");
@@ -130,12 +141,28 @@ export class Connection {
     token.kinds = new Map(kinds.map((kind) => [catalog[kind].name, kind]));
     this.#on.tracks(catalog);
     const added = [...token.kinds.keys()].filter((name) => !token.subscribed.has(name));
-    added.forEach((name) => token.subscribed.add(name));
+    token.learn();
     await Promise.all(added.map((name) => this.#track(session, token, name)));
   }
 
-  #track(session, token, name) {
-    const whole = token.kinds.get(name) === "video";
+  /** Asks for a track that may be there, and keeps it if the catalog says what it was taken for. */
+  async #guess(session, token, name) {
+    token.subscribed.add(name);
+    const wanted = token.known.then(() => token.kinds.get(name) === name);
+    try {
+      await this.#track(session, token, name, wanted);
+      if (await wanted) return;
+    } catch {
+      // Not there, or not yet.
+    }
+    token.subscribed.delete(name);
+    const late = token === this.#current && token.kinds.has(name);
+    if (late) await this.#track(session, token, name).catch(() => {});
+  }
+
+  #track(session, token, name, wanted) {
+    token.subscribed.add(name);
+    const whole = (token.kinds.get(name) ?? name) === "video";
     const tell = (event, object, timescale) => {
       const kind = token === this.#current ? token.kinds.get(name) : undefined;
       if (kind) this.#on[event](kind, object, timescale);
@@ -145,7 +172,7 @@ export class Connection {
       arrived: (object, timescale) => tell("arrived", object, timescale),
       done: () => {},
     };
-    return session.subscribe(this.#target.namespace, name, { whole }, handlers);
+    return session.subscribe(this.#target.namespace, name, { whole, wanted }, handlers);
   }
 
   async #failed(error) {

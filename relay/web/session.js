@@ -50,7 +50,7 @@ export class Session {
       clearTimeout(timer);
     }
     const session = new Session(transport, on);
-    await session.#hello();
+    session.#hello();
     return session;
   }
 
@@ -74,12 +74,14 @@ export class Session {
     Promise.resolve(this.#transport.getStats?.()).then(done, () => {});
   }
 
-  async #hello() {
-    const control = await this.#transport.createUnidirectionalStream();
-    const writer = control.getWriter();
-    await writer.write(moqt.setup("weir-player"));
-    // The writer is kept: a control stream that ends would end the session.
-    this.control = writer;
+  /** Says hello. Streams do not wait for each other, and requests not for this. */
+  #hello() {
+    const control = this.#transport.createUnidirectionalStream().then((stream) => {
+      // The writer is kept: a control stream that ends would end the session.
+      this.control = stream.getWriter();
+      return this.control.write(moqt.setup("weir-player"));
+    });
+    control.catch((error) => this.#lost(error.message));
     this.#accept();
     const gone = (info) => this.#lost(info?.reason || "the relay closed the connection");
     this.#transport.closed.then(gone, (error) => this.#lost(error.message));
@@ -87,9 +89,10 @@ export class Session {
 
   /**
    * Subscribes and joins the newest group. `handlers.object(object, live, timescale)` gets objects
-   * in order, `handlers.done(reason)` the end. Fails with [`Refused`].
+   * in order, `handlers.done(reason)` the end. Where `wanted` is given, a promise, objects wait in
+   * the network until it is kept, and with it false the subscription ends. Fails with [`Refused`].
    */
-  async subscribe(namespace, track, { whole, waitMs = 0 }, handlers) {
+  async subscribe(namespace, track, { whole, waitMs = 0, wanted }, handlers) {
     const id = this.#takeId();
     const asked = moqt.subscribe(this.protocol, id, namespace, track, waitMs);
     const request = await this.#request(asked);
@@ -97,10 +100,12 @@ export class Session {
     const fetchId = fills ? id : this.#takeId();
     let timescale;
     const emit = (object) => handlers.object(object, timescale);
-    const subscription = { sequencer: new Sequencer(emit, whole), arrived: handlers.arrived };
+    const sequencer = new Sequencer(emit, whole);
+    const subscription = { sequencer, wanted, arrived: handlers.arrived };
     this.#byFetch.set(fetchId, subscription);
     const fetched = fills ? undefined
       : this.#request(moqt.joiningFetch(fetchId, id)).catch(() => undefined);
+    wanted?.then((kept) => kept || this.#unsubscribe(request, fetched));
     const answer = await request.message();
     if (answer.kind === "requestError") throw new Refused(answer.code, answer.reason);
     if (answer.kind !== "subscribeOk") throw new Error(`SUBSCRIBE answered by ${answer.kind}`);
@@ -142,6 +147,13 @@ export class Session {
     };
   }
 
+  async #unsubscribe(request, fetched) {
+    for (const stream of [request, await fetched]) {
+      stream?.writer.abort().catch(() => {});
+      stream?.cancel();
+    }
+  }
+
   async #follow(request, handlers) {
     try {
       for (;;) {
@@ -166,7 +178,8 @@ export class Session {
   async #request(bytes) {
     const stream = await this.#transport.createBidirectionalStream();
     const writer = stream.writable.getWriter();
-    await writer.write(bytes);
+    // A failure to write is one to read, too.
+    writer.write(bytes).catch(() => {});
     const reader = new moqt.ByteStream(stream.readable);
     // Dropping the writer would cancel the request.
     reader.writer = writer;
@@ -206,7 +219,7 @@ export class Session {
   async #readSubgroup(stream, type) {
     const header = await moqt.subgroupHeader(stream, type);
     const subscription = await this.#subscriptionOf(header.alias);
-    if (!subscription) return stream.cancel();
+    if (!(await isWanted(subscription))) return stream.cancel();
     subscription.sequencer.openGroup(header.group);
     try {
       for await (const object of moqt.subgroupObjects(stream, header)) {
@@ -220,7 +233,7 @@ export class Session {
 
   async #readFetch(stream) {
     const subscription = this.#byFetch.get(await stream.vi64());
-    if (!subscription) return stream.cancel();
+    if (!(await isWanted(subscription))) return stream.cancel();
     try {
       for await (const object of moqt.fetchObjects(stream)) {
         this.#arrived(subscription, object, false);
@@ -266,4 +279,10 @@ export class Session {
       // It was closed already.
     }
   }
+}
+
+/** Whether there is a subscription whose objects somebody wants; may take until that is known. */
+async function isWanted(subscription) {
+  return subscription !== undefined && (subscription.wanted === undefined
+    || await subscription.wanted);
 }
