@@ -317,6 +317,8 @@ class Player {
   }
 }
 
+// The page that waits for this thread goes on.
+postMessage({ kind: "running" });
 let player;
 self.onmessage = ({ data }) => {
   if (data.kind === "start") player = new Player(data);

@@ -1,6 +1,8 @@
 // A part of the page at /watch/{name}, run before its modules are there: says what the player plays
 // and starts its thread, which connects while they come.
 {
+  /** The modules wait so long for the thread, in ms: it begins later while the page is busy. */
+  const MODULES_MS = 300;
   const player = document.querySelector("weir-player");
   const { port, loopback, version } = player.dataset;
   const query = new URLSearchParams(location.search);
@@ -10,6 +12,13 @@
   const credential = ["token", "key"].find((kind) => query.has(kind));
   const asked = credential
     ? `?${credential}=${encodeURIComponent(query.get(credential))}` : "";
+  let load = () => {
+    load = () => {};
+    const script = document.createElement("script");
+    script.type = "module";
+    script.src = `/player/${version}/watch.js`;
+    document.head.append(script);
+  };
   if (query.has("latency")) player.setAttribute("latency", query.get("latency"));
   if (query.get("reports") === "off") player.setAttribute("reports", "off");
   if (query.has("sound")) player.setAttribute("sound", "");
@@ -21,14 +30,21 @@
     const url = `/player/${version}/decoder.worker.js`;
     const worker = new Worker(url, { type: "module" });
     const early = { worker, told: [], failed: undefined };
-    worker.onmessage = ({ data }) => early.told.push(data);
+    worker.onmessage = ({ data }) => {
+      early.told.push(data);
+      load();
+    };
     worker.onerror = (event) => {
       early.failed = event;
+      load();
     };
+    setTimeout(() => load(), MODULES_MS);
     const attribute = (wanted) => player.getAttribute(wanted) ?? undefined;
     worker.postMessage({ kind: "start", url: attribute("src"), startedMs: performance.timeOrigin,
       certificate: attribute("certificate"), certificateUrl: attribute("certificate-url"),
       latency: attribute("latency"), reports: attribute("reports") !== "off" });
     player.early = early;
+  } else {
+    load();
   }
 }
