@@ -81,7 +81,13 @@ impl Ordered {
                 None => (*newer?.0, 0),
             };
             let since_us = *self.waited_us.get_or_insert(now_us);
-            if !ended && now_us < since_us + PATIENCE_US {
+            let patience_us = match ended {
+                true if onward.0 == group + 1 => 0,
+                // The group between may be under way: each comes on a stream of its own.
+                true => OVERTAKEN_US,
+                false => PATIENCE_US,
+            };
+            if now_us < since_us + patience_us {
                 return None;
             }
             self.waited_us = None;
@@ -96,6 +102,10 @@ const MAX_GROUPS: usize = 64;
 
 /// How long an unfinished group may hold up the next one, in microseconds.
 const PATIENCE_US: u64 = 1_000_000;
+
+/// How long a group that is not there may hold up a newer one that is, in microseconds: about as
+/// long as a lost packet.
+const OVERTAKEN_US: u64 = 250_000;
 
 #[cfg(test)]
 mod tests {
@@ -157,7 +167,21 @@ mod tests {
         }
         ordered.end_group(1);
         ordered.push(object(4, 0));
-        assert_eq!(drain(&mut ordered, 0), [(1, 0), (1, 1), (1, 2), (4, 0)]);
+        assert_eq!(drain(&mut ordered, 0), [(1, 0), (1, 1), (1, 2)]);
+        assert_eq!(drain(&mut ordered, OVERTAKEN_US), [(4, 0)]);
+    }
+
+    #[test]
+    fn group_that_was_overtaken_is_waited_for() {
+        let mut ordered = Ordered::default();
+        for group in [7, 9, 10, 8] {
+            ordered.push(object(group, 0));
+            ordered.end_group(group);
+            if group != 8 {
+                assert_eq!(drain(&mut ordered, 10).len(), usize::from(group == 7));
+            }
+        }
+        assert_eq!(drain(&mut ordered, 20), [(8, 0), (9, 0), (10, 0)]);
     }
 
     #[test]
