@@ -1,9 +1,11 @@
 //! Tracks: subscribe-error, announce-subscribe and subscribe-before-announce of the runner, and
 //! what players live on.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use moq_net::origin::Producer;
 use moq_net::{Timescale, Timestamp, Version, broadcast, group, track};
 
 use crate::peer::{Peer, in_each_draft, name_in, publisher, soon, subscriber, weir};
@@ -46,8 +48,30 @@ async fn read(reader: &mut group::Consumer, group: u64, objects: std::ops::Range
     }
 }
 
+/// A track that is published, for as long as this is held.
+struct Published {
+    track: track::Producer,
+    _broadcast: broadcast::Producer,
+    _origin: Producer,
+    session: Peer,
+}
+
+/// Publishes a track of the draft's stream.
+async fn published(draft: Version, relay: SocketAddr, name: &str, info: track::Info) -> Published {
+    let (origin, session) = publisher(draft, relay).await;
+    let broadcast = origin.create_broadcast(name_in(draft).as_str()).unwrap();
+    let track = broadcast.create_track(name, info).unwrap();
+    broadcast.announce(Default::default()).unwrap();
+    Published {
+        track,
+        _broadcast: broadcast,
+        _origin: origin,
+        session,
+    }
+}
+
 /// What a subscriber sees of the stream once it is there.
-async fn found(draft: Version, relay: std::net::SocketAddr) -> (broadcast::Consumer, Peer) {
+async fn found(draft: Version, relay: SocketAddr) -> (broadcast::Consumer, Peer) {
     let (subscriber, watching) = subscriber(draft, relay).await;
     let found = soon("stream", subscriber.routed_broadcast(name_in(draft))).await;
     (found.unwrap(), watching)
@@ -62,10 +86,7 @@ async fn watch(broadcast: &broadcast::Consumer, track: &str) -> track::Subscribe
 async fn subscription_to_what_is_not_there_is_refused() {
     let relay = weir(&[]);
     in_each_draft(move |draft| async move {
-        let (origin, _publishing) = publisher(draft, relay).await;
-        let broadcast = origin.create_broadcast(name_in(draft).as_str()).unwrap();
-        broadcast.announce(Default::default()).unwrap();
-        let _other = broadcast.create_track("other", None).unwrap();
+        let _published = published(draft, relay, "other", microseconds()).await;
         let (found, _watching) = found(draft, relay).await;
         let subscribing = found.track("data").unwrap().subscribe(patient());
         let refused = soon("refusal", subscribing).await;
@@ -79,11 +100,9 @@ async fn subscription_to_what_is_not_there_is_refused() {
 async fn thousand_objects_arrive_as_they_were_published() {
     let relay = weir(&[]);
     in_each_draft(move |draft| async move {
-        let (origin, _publishing) = publisher(draft, relay).await;
-        let broadcast = origin.create_broadcast(name_in(draft).as_str()).unwrap();
-        broadcast.announce(Default::default()).unwrap();
         let info = microseconds().with_priority(42);
-        let track = broadcast.create_track("data", info).unwrap();
+        let published = published(draft, relay, "data", info).await;
+        let track = &published.track;
         let (found, _watching) = found(draft, relay).await;
         let mut watched = watch(&found, "data").await;
         assert_eq!(watched.info().timescale, Timescale::MICRO, "{draft}");
@@ -107,10 +126,8 @@ async fn who_waits_for_a_stream_gets_it_when_it_comes() {
     let relay = weir(&[]);
     in_each_draft(move |draft| async move {
         let waiting = tokio::spawn(async move { found(draft, relay).await });
-        let (origin, _publishing) = publisher(draft, relay).await;
-        let broadcast = origin.create_broadcast(name_in(draft).as_str()).unwrap();
-        let track = broadcast.create_track("data", microseconds()).unwrap();
-        broadcast.announce(Default::default()).unwrap();
+        let published = published(draft, relay, "data", microseconds()).await;
+        let track = &published.track;
         let (found, _watching) = waiting.await.unwrap();
         let mut watched = watch(&found, "data").await;
         let mut writer = track.append_group().unwrap();
@@ -125,10 +142,8 @@ async fn who_waits_for_a_stream_gets_it_when_it_comes() {
 async fn who_joins_late_gets_the_newest_group_from_its_beginning() {
     let relay = weir(&[]);
     in_each_draft(move |draft| async move {
-        let (origin, _publishing) = publisher(draft, relay).await;
-        let broadcast = origin.create_broadcast(name_in(draft).as_str()).unwrap();
-        broadcast.announce(Default::default()).unwrap();
-        let track = broadcast.create_track("data", microseconds()).unwrap();
+        let published = published(draft, relay, "data", microseconds()).await;
+        let track = &published.track;
         for group in 0..3 {
             let mut writer = track.append_group().unwrap();
             write(&mut writer, group, 0..5);
@@ -158,12 +173,8 @@ async fn who_joins_late_gets_the_newest_group_from_its_beginning() {
 async fn catalog_is_there_for_who_comes_early_and_who_comes_late() {
     let relay = weir(&[]);
     in_each_draft(move |draft| async move {
-        let (origin, _publishing) = publisher(draft, relay).await;
-        let broadcast = origin.create_broadcast(name_in(draft).as_str()).unwrap();
-        broadcast.announce(Default::default()).unwrap();
-        let track = broadcast
-            .create_track("catalog.json", microseconds())
-            .unwrap();
+        let published = published(draft, relay, "catalog.json", microseconds()).await;
+        let track = &published.track;
         let (early, _watching_early) = found(draft, relay).await;
         let mut early = watch(&early, "catalog.json").await;
         let mut writer = track.append_group().unwrap();
@@ -185,10 +196,8 @@ async fn catalog_is_there_for_who_comes_early_and_who_comes_late() {
 async fn publisher_hears_when_nobody_watches_any_more() {
     let relay = weir(&[]);
     in_each_draft(move |draft| async move {
-        let (origin, _publishing) = publisher(draft, relay).await;
-        let broadcast = origin.create_broadcast(name_in(draft).as_str()).unwrap();
-        broadcast.announce(Default::default()).unwrap();
-        let track = broadcast.create_track("data", microseconds()).unwrap();
+        let published = published(draft, relay, "data", microseconds()).await;
+        let track = &published.track;
         let (found, watching) = found(draft, relay).await;
         let watched = watch(&found, "data").await;
         soon("subscription", track.used()).await.unwrap();
@@ -206,17 +215,15 @@ async fn publisher_hears_when_nobody_watches_any_more() {
 async fn subscriber_hears_that_the_publisher_is_gone() {
     let relay = weir(&[]);
     in_each_draft(move |draft| async move {
-        let (origin, publishing) = publisher(draft, relay).await;
-        let broadcast = origin.create_broadcast(name_in(draft).as_str()).unwrap();
-        broadcast.announce(Default::default()).unwrap();
-        let track = broadcast.create_track("data", microseconds()).unwrap();
+        let published = published(draft, relay, "data", microseconds()).await;
+        let track = &published.track;
         let (found, _watching) = found(draft, relay).await;
         let mut watched = watch(&found, "data").await;
         let mut writer = track.append_group().unwrap();
         write(&mut writer, 0, 0..2);
         let mut reader = soon("group", watched.recv_group()).await.unwrap().unwrap();
         read(&mut reader, 0, 0..2).await;
-        publishing.kill();
+        published.session.kill();
         let ended = soon("end of the group", reader.read_frame()).await;
         assert!(
             !matches!(ended, Ok(Some(_))),
