@@ -99,7 +99,7 @@ fn payloads(group: &GroupStream) -> Vec<(u64, Vec<u8>)> {
 
 #[test]
 fn what_is_published_passes_through_unchanged() {
-    for version in [Version::Draft18, Version::Draft19] {
+    for version in Version::ALL {
         let relay = Weir::start();
         let mut source = MoqtClient::connect(relay.quic, version);
         let mut asked = published(&mut source, "video", 9);
