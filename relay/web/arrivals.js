@@ -6,6 +6,8 @@ const WINDOW_MS = 15_000;
 const ARRIVALS_MAX = 2000;
 /** Share of arrivals that must be in time. */
 const IN_TIME = 0.995;
+/** Share of arrivals that are as usual: packets that are lost delay fewer. */
+const USUAL = 0.9;
 /** Lateness that comes back is remembered longer, in spans of so many ms: packets that are lost
  *  twice come every few seconds to minutes, and each would stop the picture. */
 const SPAN_MS = 5000;
@@ -22,6 +24,8 @@ export class Arrivals {
   #spans = [];
   fastest = Infinity;
   jitterMs = 0;
+  /** How late arrivals usually are, in ms behind the fastest. */
+  usualMs = 0;
   /** What has been late more than once lately, in ms behind the fastest. */
   habitMs = 0;
 
@@ -59,8 +63,10 @@ export class Arrivals {
     if (this.#seen.length === 0) return;
     const delays = this.#seen.map((arrival) => arrival.delay).sort((a, b) => a - b);
     this.fastest = delays[0];
-    const place = Math.min(delays.length - 1, Math.floor(delays.length * IN_TIME));
-    this.jitterMs = delays[place] - delays[0];
+    const late = (share) => delays[Math.min(delays.length - 1, Math.floor(delays.length * share))]
+      - delays[0];
+    this.jitterMs = late(IN_TIME);
+    this.usualMs = late(USUAL);
     this.habitMs = Math.max(0, this.#habit() - delays[0]);
   }
 
@@ -76,6 +82,6 @@ export class Arrivals {
     this.#spans = [];
     this.#strange = 0;
     this.fastest = Infinity;
-    this.jitterMs = this.habitMs = 0;
+    this.jitterMs = this.usualMs = this.habitMs = 0;
   }
 }

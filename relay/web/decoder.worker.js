@@ -60,6 +60,7 @@ class Player {
     this.#startedAt = startedMs - performance.timeOrigin;
     this.#measures.started("workerMs", performance.now() - this.#startedAt);
     this.#playout = new Playout(Number.isFinite(latencyMs) ? latencyMs : undefined);
+    this.#playout.hear(false);
     this.#reports = new Reports(this.#stream, reports);
     this.#connection = new Connection({ ...target, namespace }, {
       session: (session) => this.#setSession(session),
@@ -215,6 +216,7 @@ class Player {
   #setOutput(output, now) {
     if (output.running !== this.#output.running) this.#lastSeekAt = 0;
     this.#output = output;
+    this.#playout.hear(output.running);
     this.#playout.lead("audio", output.running ? output.latencyMs : 0, now);
   }
 

@@ -10,8 +10,8 @@ export const TARGET_MAX_MS = 1200;
 export const FIXED_MAX_MS = 4000;
 /** On top of the measured jitter, in ms: decoding and the timers' grain. */
 const MARGIN_MS = 15;
-/** How far beyond the usual jitter is gone, in parts of how far late habits go: the next of their
- *  like may be later still. */
+/** How far beyond what is usual is gone, in parts of how far late habits go: the next of their like
+ *  may be later still, as when what was sent again is lost once more. */
 const HABIT_BEYOND = 1.75;
 /** The target falls only when it could have been lower for so long, in ms, and by this much. */
 const CALM_MS = 6000;
@@ -26,6 +26,17 @@ const FOLLOW_MS = 120;
 const FOLLOW_SHARE = 0.08;
 /** Rates that nobody hears, and where correcting starts and stops, in ms. */
 const RATE_STEP_MAX = 0.03;
+/** The same while no sound is heard: an eye does not see it. */
+const UNHEARD_STEP_MAX = 0.1;
+/** With less than this ahead, or half of the target, in ms, a picture without sound slows down to
+ *  the rate: what is late may still come, and slow for a moment is better than still. */
+const BRAKE_MS = 150;
+const BRAKE_RATE_MIN = 0.5;
+/** Time between measurements of the arrivals, in ms: each sorts some hundred of them. */
+const MEASURE_MS = 100;
+/** Time between looks, in ms, after which it was this thread that stood still: what has come in the
+ *  meantime is looked at first. */
+const LATE_LOOK_MS = 120;
 const CORRECT_FROM_MS = 15;
 const CORRECT_UNTIL_MS = 4;
 /** Time in which a difference would be made up without the rate's limit, in ms. */
@@ -46,6 +57,9 @@ export class Playout {
   #baseMs = TARGET_MIN_MS + MARGIN_MS;
   #leads = new Map();
   #leadMs = 0;
+  #heard = true;
+  #lookedAt = -Infinity;
+  #measuredAt = -Infinity;
   rate = 1;
   state = "idle";
   stalls = 0;
@@ -75,6 +89,11 @@ export class Playout {
     this.#leads.set(track, Math.min(ms, LEAD_MAX_MS));
     this.#leadMs = Math.max(0, ...this.#leads.values());
     if (this.#anchor && this.lagMs(nowMs) < this.targetMs) this.skipToLive(nowMs);
+  }
+
+  /** Whether sound is heard: where it is not, it holds nothing up, and rates may differ more. */
+  hear(heard) {
+    this.#heard = heard;
   }
 
   /** A frame of `track` arrived; those of the past (`live` false) say nothing about jitter. */
@@ -117,8 +136,9 @@ export class Playout {
   aheadMs(nowMs, slack = 0) {
     const position = this.positionMs(nowMs) ?? 0;
     let ahead = Infinity;
+    const unheard = this.#heard || this.#tracks.size < 2 ? undefined : "audio";
     for (const [track, { newestMs, intervalMs, atMs }] of this.#tracks) {
-      if (nowMs - atMs < SILENT_MS) {
+      if (nowMs - atMs < SILENT_MS && track !== unheard) {
         const lead = this.#leads.get(track) ?? 0;
         ahead = Math.min(ahead, newestMs + intervalMs * (1 + slack) - position - lead);
       }
@@ -148,11 +168,16 @@ export class Playout {
 
   /** Call it some times a second. Returns "skip" when the position has jumped. */
   tick(nowMs) {
-    this.#arrivals.measure(nowMs);
-    this.#retarget(nowMs);
+    if (!(nowMs - this.#measuredAt < MEASURE_MS)) {
+      this.#measuredAt = nowMs;
+      this.#arrivals.measure(nowMs);
+      this.#retarget(nowMs);
+    }
+    const late = nowMs - this.#lookedAt > LATE_LOOK_MS;
+    this.#lookedAt = nowMs;
     if (!this.#anchor) return undefined;
     const ahead = this.aheadMs(nowMs, 0.5);
-    if (ahead === Infinity || ahead < 0) return this.#stall(nowMs, ahead);
+    if (ahead === Infinity || ahead < 0) return late ? undefined : this.#stall(nowMs, ahead);
     const lag = this.lagMs(nowMs);
     if (lag - this.targetMs > SKIP_LAG_MS || lag < -JUMP_MS) {
       this.skips += 1;
@@ -167,6 +192,7 @@ export class Playout {
       return "skip";
     }
     this.#correct(lag - this.targetMs, nowMs);
+    if (!this.#heard) this.#brake(ahead);
     return undefined;
   }
 
@@ -181,9 +207,9 @@ export class Playout {
 
   #retarget(nowMs) {
     if (this.#fixedMs !== undefined) return;
-    const { jitterMs, habitMs } = this.#arrivals;
-    const beyond = Math.max(0, habitMs - jitterMs) * HABIT_BEYOND;
-    const late = jitterMs + beyond + MARGIN_MS;
+    const { jitterMs, usualMs, habitMs } = this.#arrivals;
+    const beyond = Math.max(0, habitMs - usualMs) * HABIT_BEYOND;
+    const late = Math.max(jitterMs, usualMs + beyond) + MARGIN_MS;
     const wanted = clamp(late, TARGET_MIN_MS, TARGET_MAX_MS);
     if (wanted > this.#baseMs) {
       this.#baseMs = wanted;
@@ -201,10 +227,15 @@ export class Playout {
   #correct(error, nowMs) {
     if (Math.abs(error) > CORRECT_FROM_MS) this.#correcting = true;
     if (Math.abs(error) < CORRECT_UNTIL_MS) this.#correcting = false;
-    const step = this.#correcting ? clamp(error / CORRECT_OVER_MS, -RATE_STEP_MAX, RATE_STEP_MAX)
-      : 0;
+    const most = this.#heard ? RATE_STEP_MAX : UNHEARD_STEP_MAX;
+    const step = this.#correcting ? clamp(error / CORRECT_OVER_MS, -most, most) : 0;
     this.#moveTo(this.positionMs(nowMs), nowMs);
     this.rate = 1 + step;
+  }
+
+  #brake(ahead) {
+    const enough = Math.min(BRAKE_MS, this.targetMs / 2);
+    if (ahead < enough) this.rate = Math.min(this.rate, Math.max(BRAKE_RATE_MIN, ahead / enough));
   }
 
   #moveTo(mediaMs, atMs) {

@@ -369,6 +369,43 @@ await check("a network that loses packets stops the picture only until that is k
   }
 });
 
+await check("what is not heard holds nothing up, and what is heard does", () => {
+  const late = (heard) => {
+    const playout = new Playout();
+    playout.hear(heard);
+    for (let now = 0; now < 20_000; now += 20) {
+      playout.arrived("video", 5000 + now, now + 100, true);
+      // The sound lags by more and more, until it is too late for any target.
+      playout.arrived("audio", 5000 + now - Math.max(0, now - 10_000) / 4, now + 100, true);
+      if (playout.state === "idle") playout.skipToLive(now + 100);
+      playout.tick(now + 100);
+    }
+    return playout.stalls > 0;
+  };
+  equal([late(false), late(true)], [false, true]);
+});
+
+await check("a picture without sound slows down before it stops, and catches up", () => {
+  const gap = (n) => (n >= 1000 && n < 1020 ? Math.max(0, 260 - (n - 1000) * 20)
+    : (n % 10) * 18);
+  const heard = play(40, gap);
+  const quiet = new Playout();
+  quiet.hear(false);
+  const unheard = play(40, gap, quiet);
+  equal([heard.playout.stalls > 0, unheard.playout.stalls], [true, 0]);
+  equal(Math.min(...unheard.rates) >= 0.5, true);
+  equal(Math.abs(quiet.lagMs(40_000) - quiet.targetMs) < 20, true);
+});
+
+await check("a thread that stood still looks at what has come before it says that nothing did", () => {
+  const playout = new Playout();
+  play(10, () => 0, playout);
+  playout.tick(10_600);
+  for (let n = 500; n < 525; n += 1) playout.arrived("video", 5000 + n * 20, 10_600, true);
+  playout.tick(10_620);
+  equal(playout.stalls, 0);
+});
+
 await check("sound that is heard late is fetched early, and the picture waits for it", () => {
   const playout = new Playout();
   play(20, () => 0, playout);
