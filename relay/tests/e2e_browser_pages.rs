@@ -6,11 +6,14 @@
 #[path = "support/support.rs"]
 mod support;
 
+use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 use support::{
-    Browser, DRAWN_FPS, Drawing, ELSEWHERE, PATIENCE, Site, Viewer, Weir, now, sleep, wait_for,
+    Browser, DRAWN_FPS, Drawing, ELSEWHERE, PATIENCE, Scratch, Site, Viewer, Weir, now, sleep,
+    wait_for, weir,
 };
 use weir_loadtest::impair::{Impairment, LinkConfig};
 
@@ -183,4 +186,110 @@ fn whatever_is_wrong_is_said_in_words() {
     says(&viewer, "offline", &["does not answer", "again"]);
     let retry = viewer.run("return player.shadowRoot.getElementById('retry').hidden");
     assert_eq!(retry, false, "one can ask again at once");
+}
+
+/// What a command of `weir` prints.
+#[track_caller]
+fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_stream_for_those_with_a_token_says_who_is_missing_one() {
+    let [jwks, config] = ["jwks.json", "weir.toml"].map(Scratch::new);
+    fs::write(jwks.path(), printed(&mut weir(&["key", "--set"]))).unwrap();
+    let set = jwks.path().to_string_lossy().into_owned();
+    let auth = format!("[auth]\nwatch = \"credential\"\n[auth.tokens]\njwks = \"{set}\"\n");
+    fs::write(config.path(), auth).unwrap();
+    let token = |scope| printed(&mut weir(&["token", "--jwks", &set, "--watch", scope]));
+    let relay = Weir::start_with(&["--config", &config.path().to_string_lossy()]);
+    let _push = Drawing::SILENT.push(&relay.rtmp_url("live/cam"));
+    relay.wait_live("live/cam", &["video"]);
+    let browser = Browser::start();
+    for (query, words) in [
+        (String::new(), ["a link that has a token", "the whole link"]),
+        (
+            format!("?token={}", token("other/*")),
+            ["does not open this stream", "a new link"],
+        ),
+    ] {
+        let viewer = Viewer::open(&browser, &relay, &format!("live/cam{query}"));
+        let told = viewer.wait_state("refused");
+        let said = told["words"].as_str().unwrap();
+        for word in words {
+            assert!(said.contains(word), "{word}: {said}");
+        }
+        let retry = viewer.run("return player.shadowRoot.getElementById('retry').hidden");
+        assert_eq!(retry, false, "one can ask again at once");
+    }
+    let viewer = Viewer::open(&browser, &relay, &format!("live/cam?token={}", token("live/*")));
+    viewer.wait_state("live");
+    viewer.wait_pictures(PICTURES);
+}
+
+#[test]
+fn a_relay_that_dies_is_missed_and_found_again() {
+    let mut relay = Weir::start();
+    let push = Drawing::SILENT.push(&relay.rtmp_url("live/cam"));
+    relay.wait_live("live/cam", &["video"]);
+    let browser = Browser::start();
+    let viewer = Viewer::open(&browser, &relay, "live/cam");
+    viewer.wait_state("live");
+    viewer.wait_pictures(PICTURES);
+    let addresses = [relay.rtmp, relay.quic, relay.http].map(|addr| addr.to_string());
+    relay.kill();
+    viewer.wait_state("offline");
+    drop(push);
+    let relay = Weir::start_on(addresses.each_ref().map(String::as_str), &[]);
+    // It has another certificate by now, and no stream yet.
+    viewer.wait_state("waiting");
+    let _push = Drawing::SILENT.push(&relay.rtmp_url("live/cam"));
+    viewer.wait_state("live");
+    viewer.wait_pictures(PICTURES);
+}
+
+#[test]
+fn every_control_has_a_key_a_name_and_its_effect() {
+    let relay = Weir::start();
+    let _push = Drawing::PLAIN.push(&relay.rtmp_url("live/cam"));
+    relay.wait_live("live/cam", &["video", "audio"]);
+    let browser = Browser::start();
+    let viewer = Viewer::open(&browser, &relay, "live/cam");
+    viewer.wait_state("live");
+    let nameless = viewer.run(
+        "const controls = player.shadowRoot.querySelectorAll('button, input');
+         return [...controls].filter((one) => !one.ariaLabel && !one.textContent.trim())
+           .map((one) => one.id)",
+    );
+    assert_eq!(nameless, serde_json::json!([]), "controls without a name");
+    viewer.run("player.focus()");
+    let volume = "return Number(player.shadowRoot.getElementById('volume').value)";
+    let stats = "return player.shadowRoot.getElementById('stats').hidden";
+    let full = "return document.fullscreenElement === player";
+    let steps: [(&str, &str, Value); 10] = [
+        ("m", "return player.muted", false.into()),
+        ("m", "return player.muted", true.into()),
+        // Turned down is no longer as it was; up again it is heard.
+        ("\u{e015}", volume, 95.into()),
+        ("\u{e013}", "return player.muted", false.into()),
+        ("i", stats, false.into()),
+        ("i", stats, true.into()),
+        ("f", full, true.into()),
+        ("f", full, false.into()),
+        ("k", "return player.paused", true.into()),
+        ("l", "return player.paused", false.into()),
+    ];
+    for (key, script, wanted) in steps {
+        browser.press(key);
+        wait_for(&format!("the effect of {key}"), PATIENCE, || {
+            let found = viewer.run(script);
+            match found == wanted {
+                true => Ok(()),
+                false => Err(format!("{found} instead of {wanted}; {}", viewer.told())),
+            }
+        });
+    }
+    viewer.wait_pictures(PICTURES);
 }

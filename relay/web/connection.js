@@ -17,6 +17,9 @@ const GUESSES = ["video", "audio"];
 /** Pause after a refusal that will hardly change by itself. */
 const REFUSED_MS = 15_000;
 
+/** Refusals of people rather than of streams. */
+const REASONS = new Map([[REFUSAL.unauthorized, "unauthorized"], [REFUSAL.expired, "expired"]]);
+
 export class Connection {
   #target;
   #on;
@@ -27,6 +30,7 @@ export class Connection {
   #useHash = true;
   #proven = false;
   #closed = false;
+  #guesses = true;
   #wake;
   #current;
 
@@ -106,8 +110,9 @@ export class Connection {
       const options = { whole: false, waitMs: RENDEZVOUS_MS };
       const { namespace } = this.#target;
       const asked = session.subscribe(namespace, CATALOG_TRACK, options, handlers);
-      GUESSES.forEach((name) => this.#guess(session, token, name));
+      if (this.#guesses) GUESSES.forEach((name) => this.#guess(session, token, name));
       await asked;
+      this.#guesses = true;
     } catch (error) {
       token.learn();
       clearTimeout(prompt);
@@ -128,7 +133,11 @@ export class Connection {
       this.#on.state("waiting");
       return this.#pause(error.code === REFUSAL.timeout ? 0 : ASK_AGAIN_MS);
     }
-    this.#on.state("refused", { reason: error.message });
+    // Whoever has no right here is not asked three times for it.
+    this.#guesses = false;
+    const kind = REASONS.get(error.code);
+    const shown = new URL(this.#target.url).search !== "";
+    this.#on.state("refused", { reason: error.message, kind, shown });
     return this.#pause(REFUSED_MS);
   }
 

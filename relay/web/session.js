@@ -15,7 +15,7 @@ export class Refused extends Error {
   }
 }
 
-export const REFUSAL = { unauthorized: 1, timeout: 2, doesNotExist: 0x10 };
+export const REFUSAL = { unauthorized: 1, timeout: 2, expired: 5, doesNotExist: 0x10 };
 
 /** The session's events go to `on.lost(reason)` and `on.bytes(count)`. */
 export class Session {

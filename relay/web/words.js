@@ -29,9 +29,10 @@ export const WORDS = {
     text: `Load the page again; if that does not help, the streamer should know of this: `
       + `${plain(reason)}.`,
   }),
-  refused: ({ reason }) => ({
-    title: "The relay refuses this stream",
-    text: `It says: ${plain(reason)}.`,
+  refused: ({ reason, kind, shown }) => ({
+    title: refusal(kind, shown),
+    text: `${kind ? `Ask the streamer for ${shown ? "a new" : "the whole"} link. ` : ""}`
+      + `(The relay says: ${plain(reason)}.)`,
     retry: true,
   }),
   codec: ({ codec, kind }) => ({
@@ -52,6 +53,16 @@ export const WORDS = {
   }),
   unset: () => ({ title: "No stream to play", text: "The player's src names none." }),
 };
+
+/** Who is refused, and why: `kind` of a refusal, and whether a token or key was shown. */
+function refusal(kind, shown) {
+  if (kind === "expired") return "This link has expired";
+  if (kind === "unauthorized") {
+    return shown ? "This link does not open this stream"
+      : "This stream opens only with a link that has a token";
+  }
+  return "The relay refuses this stream";
+}
 
 /** What this browser lacks to play anything. */
 export function missingFeatures() {

@@ -64,7 +64,13 @@ impl Weir {
     #[track_caller]
     pub(crate) fn start_at(quic: &str, args: &[&str]) -> Self {
         let free = "127.0.0.1:0";
-        let mut command = weir(&["serve", "--rtmp", free, "--quic", quic, "--http", free]);
+        Self::start_on([free, quic, free], args)
+    }
+
+    /// The same at these addresses for RTMP, MoQT and HTTP.
+    #[track_caller]
+    pub(crate) fn start_on([rtmp, quic, http]: [&str; 3], args: &[&str]) -> Self {
+        let mut command = weir(&["serve", "--rtmp", rtmp, "--quic", quic, "--http", http]);
         command.args(args);
         let mut process = Process::spawn("weir-serve", &mut command);
         let printed = wait_for("the relay's ready line", START, || {
@@ -194,6 +200,13 @@ impl Weir {
     /// Sends SIGTERM.
     pub(crate) fn terminate(&mut self) {
         self.process.signal("TERM");
+    }
+
+    /// Ends it without a word to anybody.
+    #[track_caller]
+    pub(crate) fn kill(&mut self) {
+        self.process.signal("KILL");
+        self.process.exit(STOP);
     }
 
     /// The exit status, which has to come soon.
