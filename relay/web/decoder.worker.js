@@ -47,6 +47,9 @@ class Player {
   /** Whether the relay should hear of what happened without waiting. */
   #news = false;
   #stallsTold = 0;
+  /** The newest statistics, and those with which the session began. */
+  #stats;
+  #before;
   #firstArrivalAt;
   #lastArrivalAt = 0;
   #lastSeekAt = 0;
@@ -99,6 +102,7 @@ class Player {
   /** A new session, or none when it is lost. */
   #setSession(session) {
     if (!session) return this.#reports.end();
+    this.#before = this.#stats;
     this.#measures.started("connectedMs", performance.now() - this.#startedAt);
     return this.#reports.begin(session);
   }
@@ -309,13 +313,15 @@ class Player {
       sharedMemory: this.#audio?.shared,
       ...this.#connection.facts(),
     };
+    this.#stats = stats;
     postMessage({ kind: "stats", stats });
     if (stats.stalls !== this.#stallsTold) this.#news = true;
     if (!this.#reports.due(now, this.#news)) return;
     this.#news = false;
     this.#stallsTold = stats.stalls;
     const [stream, state, latency] = [this.#stream, this.#state, this.#latency.take()];
-    this.#reports.send(now, compose({ stream, state, latency, stats, clockErrorMs }));
+    const before = this.#before;
+    this.#reports.send(now, compose({ stream, state, latency, stats, clockErrorMs, before }));
   }
 }
 

@@ -9,6 +9,8 @@ export class Measures {
   #offsetMs;
   #stalledSince;
   #stalledMs = 0;
+  /** Counts over all decoders that there were: `name` to `{last, total}`. */
+  #counts = new Map();
   size = { width: 0, height: 0 };
   undrawn = 0;
   firstPictureMs;
@@ -48,10 +50,19 @@ export class Measures {
     }
   }
 
+  /** What `value` has come to in all: it begins anew with each decoder. */
+  #total(name, value = 0) {
+    const { last, total } = this.#counts.get(name) ?? { last: 0, total: 0 };
+    const grown = total + (value < last ? value : value - last);
+    this.#counts.set(name, { last: value, total: grown });
+    return grown;
+  }
+
   /** Everything in numbers; `video` and `audio` may be missing. */
   take(nowMs, playout, video, audio) {
     const seconds = Math.max(0.001, (nowMs - this.#previous.atMs) / 1000);
-    const rendered = video?.rendered ?? 0;
+    const rendered = this.#total("rendered", video?.rendered);
+    const missed = this.#total("video", video?.dropped) + this.#total("audio", audio?.dropped);
     const ahead = playout.aheadMs(nowMs);
     const still = this.#stalledSince === undefined ? 0 : nowMs - this.#stalledSince;
     const stats = {
@@ -66,9 +77,9 @@ export class Measures {
       rendered,
       fps: Math.max(0, rendered - this.#previous.rendered) / seconds,
       bitrateBps: ((this.#bytes - this.#previous.bytes) * 8) / seconds,
-      dropped: this.undrawn + (video?.dropped ?? 0) + (audio?.dropped ?? 0),
-      decodeErrors: video?.decodeErrors ?? 0,
-      underruns: audio?.underruns ?? 0,
+      dropped: this.undrawn + missed,
+      decodeErrors: this.#total("errors", video?.decodeErrors),
+      underruns: this.#total("underruns", audio?.underruns),
       level: audio?.level ?? 0,
       offsetMs: this.#offsetMs,
       firstPictureMs: this.firstPictureMs,

@@ -20,13 +20,17 @@ export const PLAYER = "weir-player/0.1.0";
 
 const round = (value, digits = 0) => (Number.isFinite(value)
   ? Number(value.toFixed(digits)) : undefined);
-const counter = (value) => Math.max(0, Math.round(value ?? 0));
+const counter = (value) => Math.max(0, Math.round(value));
 
-/** The report's text; numbers that are not known are absent. */
-export function compose({ stream, state, latency, stats, clockErrorMs }) {
+/**
+ * The report's text; numbers that are not known are absent. `before` are the statistics with which
+ * the session began, where it is not the first: what they count was told in another one.
+ */
+export function compose({ stream, state, latency, stats, clockErrorMs, before }) {
+  const since = (name) => counter((stats[name] ?? 0) - (before?.[name] ?? 0));
   const text = (pairs) => JSON.stringify({
     v: 1, stream, player: PLAYER, state,
-    startup_ms: round(stats.firstPictureMs),
+    startup_ms: before?.firstPictureMs === undefined ? round(stats.firstPictureMs) : undefined,
     latency_ms: pairs,
     clock_error_ms: round(clockErrorMs, 1),
     buffer_ms: round(Math.max(0, stats.aheadMs)),
@@ -34,9 +38,9 @@ export function compose({ stream, state, latency, stats, clockErrorMs }) {
     jitter_ms: round(stats.jitterMs),
     rate: round(stats.rate, 3),
     fps: round(stats.fps, 1),
-    rendered: counter(stats.rendered), dropped: counter(stats.dropped),
-    stalls: counter(stats.stalls), stalled_ms: counter(stats.stalledMs),
-    skips: counter(stats.skips),
+    rendered: since("rendered"), dropped: since("dropped"),
+    stalls: since("stalls"), stalled_ms: since("stalledMs"),
+    skips: since("skips"),
     av_offset_ms: round(stats.offsetMs, 1),
   });
   const whole = new TextEncoder().encode(text(latency));

@@ -128,8 +128,9 @@ button[hidden], input[hidden] { display: none; }
   margin: 0; white-space: nowrap; }
 @media (max-width: 520px) {
   #volume { display: none; }
-  #stats { left: 6px; right: 6px; top: 6px; max-height: calc(100% - 56px); padding: .4rem .6rem;
-    font-size: 11.5px; line-height: 1.5; }
+  #stats { left: 6px; right: 6px; top: 6px; max-height: calc(100% - 62px); padding: .4rem .6rem;
+    background: rgb(7 12 16 / .95); font-size: 11.5px; line-height: 1.5; }
+  #stage:has(#stats:not([hidden])) #unmute { display: none; }
   #busy { width: 1.6rem; height: 1.6rem; margin-bottom: .5rem; }
   #veil { padding-bottom: 3.2rem; }
 }

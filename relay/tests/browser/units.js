@@ -49,6 +49,7 @@ const { Sequencer } = await import("/player/sequencer.js");
 const { Arrivals } = await import("/player/arrivals.js");
 const { RelayClock } = await import("/player/clock.js");
 const { LATENCY_MAX_MS, Latency, PAIRS_MAX, distribution } = await import("/player/latency.js");
+const { Measures } = await import("/player/measures.js");
 const { Playout, SKIP_LAG_MS } = await import("/player/playout.js");
 const { BYTES_MAX, compose } = await import("/player/reports.js");
 const { CAPACITY, Ring, WORD } = await import("/player/ring.js");
@@ -395,6 +396,32 @@ await check("a picture without sound slows down before it stops, and catches up"
   equal([heard.playout.stalls > 0, unheard.playout.stalls], [true, 0]);
   equal(Math.min(...unheard.rates) >= 0.5, true);
   equal(Math.abs(quiet.lagMs(40_000) - quiet.targetMs) < 20, true);
+});
+
+await check("what one session has told is not told again in the next", () => {
+  const stats = { firstPictureMs: 200, rendered: 900, dropped: 5, stalls: 2, stalledMs: 800,
+    skips: 1, targetMs: 50, aheadMs: 40, jitterMs: 3, rate: 1, fps: 30 };
+  const later = { ...stats, rendered: 950, stalls: 3, stalledMs: 1000 };
+  const told = (stats, before) => JSON.parse(new TextDecoder().decode(compose({
+    stream: "live/cam", state: "live", latency: [], stats, before })));
+  const [first, next] = [told(later), told(later, stats)];
+  equal([first.startup_ms, first.rendered, first.stalls, first.skips], [200, 950, 3, 1]);
+  equal([next.startup_ms, next.rendered, next.stalls, next.stalled_ms, next.skips],
+    [undefined, 50, 1, 200, 0]);
+  // A session that was lost before the first picture has told no start.
+  equal(told(later, { rendered: 0 }).startup_ms, 200);
+});
+
+await check("counts go on over decoders that begin anew", () => {
+  const measures = new Measures(0);
+  const playout = { lagMs: () => 0, aheadMs: () => 0 };
+  const take = (rendered, dropped) => measures.take(1000, playout, { rendered, dropped });
+  take(30, 2);
+  take(60, 2);
+  const { rendered, dropped } = take(10, 1);
+  equal([rendered, dropped], [70, 3]);
+  equal(measures.take(1000, playout).rendered, 70);
+  equal(take(5, 0).rendered, 75);
 });
 
 await check("a thread that stood still looks at what has come before it says that nothing did", () => {
