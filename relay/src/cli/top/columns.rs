@@ -52,13 +52,14 @@ const fn times<T>(title: &'static str, rank: u8, cell: fn(&T) -> String) -> Colu
 }
 
 /// The columns of a stream; latencies are p50/p99.
-pub(super) const STREAM: [Column<StreamSnapshot>; 13] = [
+pub(super) const STREAM: [Column<StreamSnapshot>; 14] = [
     text("STREAM", 0, 32, |s| clean(&s.name)),
     text("STATE", 4, 9, |s| s.state.name().to_owned()),
     number("VIEWERS", 1, |s| s.subscribers.to_string()),
     number("MBIT/S", 3, |s| {
         megabits(s.tracks.iter().map(|t| t.bitrate_bps).sum())
     }),
+    number("WARN", 4, |s| s.warnings.len().to_string()),
     times("INGEST", 7, |s| pair(&s.latency_us.ingest)),
     times("QUEUE", 6, |s| pair(&s.latency_us.queue)),
     times("SEND", 5, |s| pair(&s.latency_us.send)),

@@ -3,6 +3,7 @@
 use super::client::Base;
 use super::columns::{self, Column};
 use crate::stats::Stage;
+use crate::stats::health::Level;
 use crate::stats::snapshot::{StreamDetail, StreamList, StreamSnapshot, ViewerSnapshot};
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
@@ -18,6 +19,9 @@ const STAGE_LINES: u16 = 2 + Stage::COUNT as u16;
 
 /// The fewest lines of the tables of streams and viewers: a title, a head and two rows.
 const TABLE_LINES: u16 = 4;
+
+/// Warnings of the selected stream that are shown, the gravest first; the table counts all.
+const MAX_WARNINGS: usize = 3;
 
 /// What is known and what is selected.
 #[derive(Debug)]
@@ -102,13 +106,25 @@ impl Screen {
             return;
         };
         let wanted = u16::try_from(self.streams.len() + 2).unwrap_or(u16::MAX);
-        let spare = body.height.saturating_sub(STAGE_LINES + TABLE_LINES);
-        let [streams, stages, viewers] = Layout::vertical([
+        let warnings = warnings(stream);
+        let alarm = match warnings.len() {
+            0 => 0,
+            lines => u16::try_from(lines + 1).unwrap_or(u16::MAX),
+        };
+        let spare = body
+            .height
+            .saturating_sub(STAGE_LINES + TABLE_LINES + alarm);
+        let [streams, alarms, stages, viewers] = Layout::vertical([
             Constraint::Length(wanted.min(spare).max(TABLE_LINES)),
+            Constraint::Length(alarm),
             Constraint::Length(STAGE_LINES),
             Constraint::Fill(1),
         ])
         .areas(body);
+        if alarm > 0 {
+            let title = block("Warnings of the selected stream");
+            frame.render_widget(Paragraph::new(warnings).block(title), alarms);
+        }
         draw_stages(frame, stages, stream);
         self.draw_viewers(frame, viewers);
         let (columns, widths) = fit(&columns::STREAM, &self.streams, streams.width);
@@ -156,6 +172,20 @@ impl Screen {
             .iter()
             .position(|stream| &stream.name == selected)
     }
+}
+
+/// A line for each of the gravest warnings: what is wrong, and what to do.
+fn warnings(stream: &StreamSnapshot) -> Vec<Line<'static>> {
+    let mut warnings: Vec<_> = stream.warnings.iter().collect();
+    warnings.sort_by_key(|warning| warning.level == Level::Hint);
+    let lines = warnings.into_iter().take(MAX_WARNINGS).map(|warning| {
+        let text = columns::clean(&format!("{} {}", warning.message, warning.remedy));
+        match warning.level {
+            Level::Warning => Line::from(text).yellow().bold(),
+            Level::Hint => Line::from(text).dim(),
+        }
+    });
+    lines.collect()
 }
 
 fn draw_stages(frame: &mut Frame<'_>, area: Rect, stream: &StreamSnapshot) {

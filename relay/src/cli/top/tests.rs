@@ -1,6 +1,7 @@
 //! The screen on a terminal that is a grid of cells, the client against servers that misbehave.
 
 use super::*;
+use crate::stats::health::{Code, Level, Warning};
 use crate::stats::snapshot::{
     History, LatencySnapshot, PublisherSnapshot, StreamSnapshot, StreamState,
 };
@@ -101,6 +102,33 @@ fn a_wide_terminal_shows_every_column() {
         !text.contains('\x1b'),
         "no escape of a peer reaches the terminal"
     );
+}
+
+#[test]
+fn what_is_wrong_with_the_selected_stream_is_said_with_its_remedy() {
+    let warning = |level, message: &str| Warning {
+        code: Code::KeyFramesApart,
+        level,
+        since_ms: 0,
+        message: message.to_owned(),
+        remedy: "Set 2 s.".to_owned(),
+    };
+    let mut list = list(&["live/cam", "live/other"]);
+    list.streams[0].warnings = vec![
+        warning(Level::Hint, "B-frames delay\x1b[2J pictures."),
+        warning(Level::Warning, "Key frames are 10 s apart."),
+    ];
+    let mut screen = Screen::new(Base::parse("127.0.0.1:8080").unwrap(), list);
+    let text = drawn(&mut screen, 120, 30);
+    let at = |words: &str| {
+        text.find(words)
+            .unwrap_or_else(|| panic!("{words} in\n{text}"))
+    };
+    assert!(at("Key frames are 10 s apart. Set 2 s.") < at("B-frames delay"));
+    assert!(!text.contains('\x1b'), "{text}");
+    screen.select(1);
+    let text = drawn(&mut screen, 120, 30);
+    assert!(!text.contains("Warnings of"), "{text}");
 }
 
 #[test]
