@@ -224,7 +224,11 @@ fn a_stream_for_those_with_a_token_says_who_is_missing_one() {
         let retry = viewer.run("return player.shadowRoot.getElementById('retry').hidden");
         assert_eq!(retry, false, "one can ask again at once");
     }
-    let viewer = Viewer::open(&browser, &relay, &format!("live/cam?token={}", token("live/*")));
+    let viewer = Viewer::open(
+        &browser,
+        &relay,
+        &format!("live/cam?token={}", token("live/*")),
+    );
     viewer.wait_state("live");
     viewer.wait_pictures(PICTURES);
 }

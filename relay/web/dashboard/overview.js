@@ -51,8 +51,9 @@ export function bars(stream) {
   const buffer = Math.min((qoe?.buffer_ms.p50 ?? 0) * 1000, screen - inside);
   const parts = [
     { key: "relay", label: "relay", value: inside, hint: "as above" },
-    { key: "network", label: "network, decoding", value: screen - inside - buffer,
-      hint: "what is left: the way to the viewer, and decoding" },
+    // Medians of parts do not add up to that of the whole, so this one is an estimate.
+    { key: "network", label: "≈ network, decoding", value: screen - inside - buffer,
+      hint: "an estimate: the median of the whole less those of the other two" },
     { key: "buffer", label: "player's buffer", value: buffer, hint: "what its player holds" },
   ];
   return [first, stacked("From the relay to the screen", parts, screen, detail(latency.player))];

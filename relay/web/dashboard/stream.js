@@ -101,8 +101,8 @@ export function streamPage(name) {
   const present = el("div", { hidden: true },
     parts.wrong, el("dl", { class: "tiles" }, Object.values(tiles).map((one) => one.root)),
     section("Where the time goes", "where", parts.bars,
-      el("p", { class: "dim" }, "Medians of the last minute. Percentiles of parts do not add up "
-        + "to the percentile of the whole."), parts.stages),
+      el("p", { class: "dim" }, "Medians of the last minute. Percentiles of parts do not add up to "
+        + "that of the whole: what is marked ≈ is what the others leave of it."), parts.stages),
     section("Over time", "time", parts.plots),
     section("What viewers see", "quality", parts.quality),
     section("Viewers", "viewers", parts.viewers),
