@@ -1,4 +1,3 @@
-//! See `weir_fuzz::handshake`.
+//! libFuzzer's wrapper of the target `handshake`.
 #![no_main]
-
 libfuzzer_sys::fuzz_target!(|data: &[u8]| weir_fuzz::handshake(data));

@@ -1,4 +1,3 @@
-//! See `weir_fuzz::moqt_message`.
+//! libFuzzer's wrapper of the target `moqt_message`.
 #![no_main]
-
 libfuzzer_sys::fuzz_target!(|data: &[u8]| weir_fuzz::moqt_message(data));

@@ -1,4 +1,3 @@
-//! See `weir_fuzz::msf_catalog`.
+//! libFuzzer's wrapper of the target `msf_catalog`.
 #![no_main]
-
 libfuzzer_sys::fuzz_target!(|data: &[u8]| weir_fuzz::msf_catalog(data));

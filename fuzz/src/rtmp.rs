@@ -6,22 +6,14 @@
 )]
 
 use bytes::BytesMut;
+use weir_protocol::rtmp::amf0 as values;
 use weir_protocol::rtmp::chunk::{Error, Reader};
 use weir_protocol::rtmp::handshake::{self, Form, PACKET_LEN, RANDOM_LEN};
 use weir_protocol::rtmp::server::{
     Config, Event, PlayEnd, PlayRefusal, Refusal, RefusalCode, Session, UnpublishReason,
 };
-use weir_protocol::rtmp::{Limits, amf0 as values};
 
-/// Small limits, so that short inputs reach them.
-fn limits() -> Limits {
-    Limits {
-        media_bytes: 4000,
-        command_bytes: 2000,
-        partial_bytes: 6000,
-        ..Limits::default()
-    }
-}
+use crate::commands::limits;
 
 /// What a server makes of the bytes: how many it uses, its answer, and the form.
 type Shaken = (Result<usize, handshake::Error>, Vec<u8>, Option<Form>);

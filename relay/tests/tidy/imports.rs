@@ -93,7 +93,7 @@ const HOMES: &[(&str, &str)] = &[
     ("hyper", "http"),
     ("hyper_util", "http"),
     ("ratatui", "cli/top"),
-    ("weir_relay", "main cli benches/"),
+    ("weir_relay", "main cli benches/ fuzz/"),
     // The oracle of tests and benches; `dependencies.rs` keeps it out of what is linked.
     ("rtmp", "benches/"),
 ];
