@@ -115,8 +115,9 @@ impl Subscription {
             // The ring dropped what was to be sent.
             let newest = mirror.groups().back().map_or(0, |newest| newest.id);
             if self.position.is_some() && newest > self.floor.group {
+                let dropped = mirror.first() - position;
                 self.position = Some(mirror.first());
-                return self.skip(mirror, newest);
+                return self.skip(mirror, newest, dropped);
             }
             position = mirror.first();
         }
@@ -125,7 +126,7 @@ impl Subscription {
             if let Some(object) = object.filter(|object| self.wants(entry.group, object.id)) {
                 self.position = Some(position);
                 return match self.too_far(mirror, entry.group, object.complete_us) {
-                    Some(newest) => self.skip(mirror, newest),
+                    Some(newest) => self.skip(mirror, newest, 0),
                     None => Action::Write(entry),
                 };
             }
@@ -154,7 +155,9 @@ impl Subscription {
         self.floor.group > end || reached && wanted.all(|group| group.complete)
     }
 
-    fn skip(&self, mirror: &Mirror, newest: u64) -> Action {
+    /// `dropped` objects are not in the log any more: what they were is not known, but that they
+    /// came behind what was sent.
+    fn skip(&self, mirror: &Mirror, newest: u64, dropped: u64) -> Action {
         let rest = (self.position()..mirror.end()).filter_map(|at| mirror.entry(at));
         let missed = rest.filter(|entry| {
             let object = mirror.object(*entry);
@@ -163,7 +166,7 @@ impl Subscription {
         });
         Action::Skip {
             group: newest,
-            objects: missed.count() as u64,
+            objects: dropped + missed.count() as u64,
         }
     }
 

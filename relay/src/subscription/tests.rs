@@ -223,7 +223,8 @@ fn viewer_whose_group_was_dropped_by_the_ring_goes_on_at_the_newest() {
     viewer.turn(&track, 2);
     track.publish(70);
     viewer.turn(&track, 2);
-    assert_eq!(viewer.log, ["skip 20 to 3"], "of group 2, which is there");
+    let why = "18 of group 0 and all of 1, which were dropped, and all of 2";
+    assert_eq!(viewer.log, ["skip 58 to 3"], "{why}");
     assert_eq!(viewer.received[2..], [at(3, 0), at(3, 1)]);
 }
 
