@@ -57,6 +57,11 @@ fn every_file_keeps_the_rules_of_style() {
 }
 
 #[test]
+fn all_unsafe_code_is_in_the_inventory() {
+    report(text::unsafe_inventory(&sources()));
+}
+
+#[test]
 fn every_import_keeps_to_the_rooms() {
     report(sources().iter().flat_map(imports::check).collect());
 }
