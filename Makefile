@@ -100,6 +100,14 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## Each fuzz target for FUZZ_SECONDS (60); FUZZ=na
 			"$(TARGET)/corpus/$$target" "fuzz/corpus/$$target" -- -max_total_time=$(FUZZ_SECONDS); \
 	done
 
+# Memory, descriptors, threads and latency over time, under churn; `make soak SOAK_SECONDS=7200`.
+SOAK_SECONDS ?= 120
+
+.PHONY: soak
+soak: ## Churn, reconnects and slow viewers for SOAK_SECONDS (120); plots under target/soak
+	cargo build --release --locked --package weir-relay --package weir-loadtest
+	.ci/soak $(TARGET)/release/weir $(TARGET)/release/weir-loadtest $(SOAK_SECONDS) $(TARGET)/soak
+
 .PHONY: clean
 clean: ## Remove everything built
 	cargo clean
