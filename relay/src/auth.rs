@@ -5,6 +5,8 @@
 //!    must be good: [`DenialKind::Wrong`], [`DenialKind::Expired`], [`DenialKind::Scope`].
 //! 3. May it do without one? ([`Door`]) If not: [`DenialKind::Missing`].
 //!
+//! Where a [`Webhook`] is configured, it is asked about whom 2 and 3 do not let in.
+//!
 //! Without configuration everybody may watch, and publishing and the control pages are for the
 //! relay's own machine. A stream that has keys is published with one of them, from there too.
 //!
@@ -16,6 +18,7 @@ mod key;
 #[cfg(test)]
 mod tests;
 mod token;
+mod webhook;
 
 use std::net::IpAddr;
 
@@ -23,9 +26,20 @@ pub use address::Addresses;
 pub use delay::Delays;
 pub use key::{Key, Secret, SecretError};
 pub use token::{Claims, TokenError, Tokens};
+pub use webhook::{Answer, Answers, Leave, Question, Webhook};
 
 /// What somebody wants to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    serde::Deserialize,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// Publish a stream.
@@ -50,7 +64,7 @@ impl Action {
 }
 
 /// Who needs no credential for an action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Door {
     /// Everybody.
@@ -76,6 +90,8 @@ pub struct Policy {
     pub keys: Vec<Key>,
     /// How tokens are verified; none to take none.
     pub tokens: Option<Tokens>,
+    /// Who decides about whom nothing else lets in; none for nobody.
+    pub webhook: Option<Webhook>,
 }
 
 impl Default for Policy {
@@ -87,6 +103,7 @@ impl Default for Policy {
             control: Door::Loopback,
             keys: Vec::new(),
             tokens: None,
+            webhook: None,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! file, which wins over the default. Each module owns its own part of [`Config`].
 
 mod auth;
+mod edge;
 mod limits;
 
 use std::net::SocketAddr;
@@ -12,12 +13,13 @@ use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::auth::AuthSection;
+use self::edge::EdgeSection;
 use self::limits::LimitsSection;
 use crate::auth::Policy;
-use crate::client::Address;
 use crate::{endpoint, ingest, play, pressure, registry, session, upstream};
 
 /// What `weir serve` can be told on its command line or by its environment.
@@ -35,6 +37,9 @@ pub struct Options {
     /// Address for pages, API and metrics [default: port 8080 on every address]
     #[arg(long, value_name = "ADDR", env = "WEIR_HTTP")]
     pub http: Option<SocketAddr>,
+    /// Address for RTMP publishers over TLS (RTMPS) [default: none]
+    #[arg(long, value_name = "ADDR", env = "WEIR_RTMPS")]
+    pub rtmps: Option<SocketAddr>,
     /// Threads that carry media [default: one a core]
     #[arg(long, value_name = "N", env = "WEIR_SHARDS")]
     pub shards: Option<NonZeroU8>,
@@ -51,10 +56,14 @@ pub struct Options {
     /// Address that viewers and edges are sent to when this relay stops
     #[arg(long, value_name = "URL", env = "WEIR_DRAIN_TO")]
     pub drain_to: Option<String>,
+    /// Unix socket over which a newer relay takes this one's place: at its start it takes over
+    /// the sockets of whoever answers there
+    #[arg(long, value_name = "PATH", env = "WEIR_TAKEOVER")]
+    pub takeover: Option<PathBuf>,
 }
 
 /// The configuration file as it is written. `relay/weir.example.toml` has every key.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
     shards: Option<NonZeroU8>,
@@ -69,22 +78,24 @@ pub struct File {
     auth: AuthSection,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Listen {
     rtmp: Option<SocketAddr>,
+    rtmps: Option<SocketAddr>,
     quic: Option<SocketAddr>,
     http: Option<SocketAddr>,
+    takeover: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Tls {
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct PublisherSection {
     publish_timeout_ms: Option<u64>,
@@ -92,7 +103,7 @@ struct PublisherSection {
     max_message_mib: Option<u32>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct StreamSection {
     linger_ms: Option<u64>,
@@ -100,7 +111,7 @@ struct StreamSection {
     cache_mib: Option<u16>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct ViewerSection {
     behind_limit_ms: Option<u64>,
@@ -108,19 +119,10 @@ struct ViewerSection {
     idle_timeout_ms: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct PlayerSection {
     reports: Option<bool>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct EdgeSection {
-    upstream: Vec<String>,
-    linger_ms: Option<u64>,
-    idle_timeout_ms: Option<u64>,
-    drain_to: Option<String>,
 }
 
 /// What the relay runs with.
@@ -128,12 +130,18 @@ struct EdgeSection {
 pub struct Config {
     /// Where publishers come.
     pub rtmp: Listener,
+    /// Where publishers over TLS come; none for nowhere.
+    pub rtmps: Option<SocketAddr>,
     /// Where viewers come.
     pub quic: Listener,
     /// Where pages, API and metrics are.
     pub http: Listener,
     /// Threads that carry media.
     pub shards: u8,
+    /// Where a newer relay takes this one's place; none for nowhere.
+    pub takeover: Option<PathBuf>,
+    /// How long everybody has to leave when the relay stops.
+    pub drain_limit: Duration,
     /// Certificate chain and key; none for a self-made one.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// What the relay takes on.
@@ -152,6 +160,8 @@ pub struct Config {
     pub upstream: upstream::Config,
     /// Who may do what.
     pub auth: Policy,
+    /// Whether keys come from another server, and are fetched anew from time to time.
+    pub remote_keys: bool,
 }
 
 /// An address to listen on.
@@ -190,6 +200,11 @@ pub enum ConfigError {
 }
 
 impl File {
+    /// The JSON schema of a file, in which the example has a line for every key.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
     /// Reads and parses a file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let shown = path.display().to_string();
@@ -234,14 +249,16 @@ impl Config {
             (Some(_), None) => return Err(contradiction("tls.cert is set without tls.key")),
             (None, Some(_)) => return Err(contradiction("tls.key is set without tls.cert")),
         };
+        let shards = options.shards.or(file.shards);
+        let shards = shards.map_or_else(default_shards, NonZeroU8::get);
         let mut config = Self {
             rtmp: Listener::new(options.rtmp.or(file.listen.rtmp), 1935),
+            rtmps: options.rtmps.or(file.listen.rtmps),
             quic: Listener::new(options.quic.or(file.listen.quic), 4443),
             http: Listener::new(options.http.or(file.listen.http), 8080),
-            shards: options
-                .shards
-                .or(file.shards)
-                .map_or_else(default_shards, NonZeroU8::get),
+            shards,
+            takeover: takeover(options, file, shards)?,
+            drain_limit: DRAIN_LIMIT,
             tls,
             limits: file.limits.pressure()?,
             registry: registry::Config::default(),
@@ -251,6 +268,7 @@ impl Config {
             play: play::Config::default(),
             upstream: upstream::Config::default(),
             auth: file.auth.policy()?,
+            remote_keys: file.auth.has_remote_keys(),
         };
         file.limits.apply(&mut config)?;
         config.apply_publisher(&file.publisher)?;
@@ -258,7 +276,7 @@ impl Config {
         config.apply_viewer(&file.viewer)?;
         let session = &mut config.session;
         session.reports = file.player.reports.unwrap_or(session.reports);
-        config.apply_edge(options, &file.edge)?;
+        file.edge.apply(options, &mut config)?;
         Ok(config)
     }
 
@@ -313,39 +331,20 @@ impl Config {
     }
 }
 
-impl Config {
-    fn apply_edge(&mut self, options: &Options, section: &EdgeSection) -> Result<(), ConfigError> {
-        let address = |key: &str, url: &String| {
-            let wrong = |error| ConfigError::Contradiction(format!("{key}: {error}"));
-            Address::parse(url).map_err(wrong)
-        };
-        let upstreams = match options.upstream.is_empty() {
-            true => &section.upstream,
-            false => &options.upstream,
-        };
-        let upstreams = upstreams.iter().map(|url| address("upstream", url));
-        self.upstream.upstreams = upstreams.collect::<Result<_, _>>()?;
-        let drain_to = options.drain_to.as_ref().or(section.drain_to.as_ref());
-        if let Some(url) = drain_to {
-            address("drain_to", url)?;
-            self.session.drain_to = Some(url.clone());
-        }
-        if let Some(ms) = section.linger_ms {
-            let ms = bounded("edge.linger_ms", ms, 0, 3_600_000)?;
-            self.upstream.linger = Duration::from_millis(ms);
-        }
-        if let Some(ms) = section.idle_timeout_ms {
-            let ms = bounded("edge.idle_timeout_ms", ms, 500, 60_000)?;
-            self.upstream.idle_timeout = Duration::from_millis(ms);
-        }
-        Ok(())
-    }
-}
-
 impl Listener {
     fn new(addr: Option<SocketAddr>, default_port: u16) -> Self {
         addr.map_or(Self::Anywhere(default_port), Self::At)
     }
+}
+
+fn takeover(options: &Options, file: &File, shards: u8) -> Result<Option<PathBuf>, ConfigError> {
+    let path = options.takeover.as_ref().or(file.listen.takeover.as_ref());
+    if path.is_some() && shards > TAKEOVER_SHARDS_MAX {
+        let reason =
+            format!("listen.takeover takes {TAKEOVER_SHARDS_MAX} shards at most: set them");
+        return Err(ConfigError::Contradiction(reason));
+    }
+    Ok(path.cloned())
 }
 
 fn contradiction(reason: &str) -> ConfigError {
@@ -366,62 +365,14 @@ fn default_shards() -> u8 {
     u8::try_from(cores).unwrap_or(MAX_DEFAULT_SHARDS)
 }
 
+/// How long everybody has to leave by default: shorter than what stops programs waits for.
+const DRAIN_LIMIT: Duration = Duration::from_secs(3);
+
+/// Shards of a relay that can be taken over: two relays' fit into a byte.
+const TAKEOVER_SHARDS_MAX: u8 = 64;
+
 /// Shards on a machine with more cores than a shard's number can count.
 const MAX_DEFAULT_SHARDS: u8 = 255;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(text: &str) -> Result<Config, ConfigError> {
-        Config::new(&Options::default(), &File::parse(text, "weir.toml")?)
-    }
-
-    #[test]
-    fn flag_wins_over_file_and_file_over_default() {
-        let file = File::parse("shards = 3\n[listen]\nrtmp = \"127.0.0.1:1\"\n", "f").unwrap();
-        let options = Options {
-            shards: NonZeroU8::new(2),
-            ..Options::default()
-        };
-        let config = Config::new(&options, &file).unwrap();
-        assert_eq!(config.shards, 2);
-        assert_eq!(config.rtmp, Listener::At(([127, 0, 0, 1], 1).into()));
-        assert_eq!(config.quic, Listener::Anywhere(4443));
-    }
-
-    #[test]
-    fn mistakes_are_named_with_their_line() {
-        let unknown = config("shards = 1\n[listen]\nrmtp = \"127.0.0.1:1\"\n").unwrap_err();
-        let text = unknown.to_string();
-        assert!(text.starts_with("weir.toml:3: "), "{text}");
-        assert!(text.contains("rmtp") && text.contains("rtmp"), "{text}");
-        let kind = config("[stream]\nlinger_ms = \"long\"\n").unwrap_err();
-        assert!(kind.to_string().starts_with("weir.toml:2: "), "{kind}");
-        let range = config("[viewer]\nbehind_limit_ms = 1\n").unwrap_err();
-        assert!(range.to_string().contains("50 to 600000"), "{range}");
-        let half = config("[tls]\ncert = \"c.pem\"\n").unwrap_err();
-        assert!(half.to_string().contains("tls.key"), "{half}");
-    }
-
-    #[test]
-    fn example_file_has_every_key_with_its_default() {
-        let example = include_str!("../weir.example.toml");
-        let uncommented: String = example
-            .lines()
-            .map(|line| line.strip_prefix("#= ").unwrap_or(line))
-            .fold(String::new(), |text, line| text + line + "\n");
-        File::parse(&uncommented, "weir.example.toml").unwrap();
-        // Of those without a fixed default some name files, which are not here.
-        let file = File::parse(example, "weir.example.toml").unwrap();
-        let told = Config::new(&Options::default(), &file).unwrap();
-        let silent = config("").unwrap();
-        let shown = |config: &Config| {
-            let parts = (&config.registry, &config.session, &config.ingest);
-            let others = (&config.endpoint, &config.play, &config.upstream);
-            format!("{parts:?} {others:?} {:?}", config.auth)
-        };
-        assert_eq!(shown(&told), shown(&silent));
-        assert_eq!(told.limits, silent.limits);
-    }
-}
+mod tests;

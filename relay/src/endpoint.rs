@@ -42,7 +42,8 @@ impl Default for Config {
     }
 }
 
-/// Makes the endpoint of `shard` on its socket. Must be called on the shard's runtime.
+/// Makes a shard's endpoint on its socket; the IDs of its connections begin with `shard`. Must be
+/// called on the shard's runtime.
 pub fn server(
     socket: UdpSocket,
     shard: u8,
@@ -118,6 +119,20 @@ fn server_crypto(certificate: &Arc<Certificate>) -> Result<QuicServerConfig, Cry
     // pays for each byte once a viewer.
     config.ignore_client_order = true;
     Ok(QuicServerConfig::try_from(config)?)
+}
+
+/// TLS on TCP, with the certificate as it is at the moment of each connection.
+pub fn tls_server(
+    certificate: &Arc<Certificate>,
+    alpn: &[&str],
+) -> Result<Arc<rustls::ServerConfig>, CertificateError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(certificate) as _);
+    config.alpn_protocols = alpn.iter().map(|alpn| alpn.as_bytes().to_vec()).collect();
+    Ok(Arc::new(config))
 }
 
 fn client_crypto(verifier: Verifier, alpn: &[&str]) -> Result<QuicClientConfig, CryptoError> {

@@ -20,6 +20,7 @@ use crate::clock;
 use crate::pressure::{Limit, Pressure, Ticket};
 use crate::stats::events::Event;
 use crate::stats::snapshot::{ProcessSnapshot, StreamDetail, StreamSnapshot};
+use crate::tls::Acceptor;
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -32,6 +33,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -101,6 +103,8 @@ pub struct Context {
     pub guard: Arc<Guard>,
     /// How many may.
     pub pressure: Arc<Pressure>,
+    /// Speaks TLS; none where the pages are served in plain.
+    pub tls: Option<Acceptor>,
 }
 
 /// Serves HTTP/1.1 on `listener` until `shutdown` is done, then lets open requests finish for
@@ -117,6 +121,7 @@ pub async fn serve(
     let feeds = Arc::new(feed::Feeds::new());
     let guard = Arc::clone(&context.guard);
     let pressure = Arc::clone(&context.pressure);
+    let tls = context.tls.clone();
     let most = pressure.config.http_connections;
     let router = routes::router(context, &feeds);
     let graceful = GracefulShutdown::new();
@@ -134,7 +139,8 @@ pub async fn serve(
                     let ip = addr.ip();
                     if let Some(ticket) = admit(&guard, &pressure, ip) {
                         let router = router.clone().layer(Extension(guard::Peer(ip)));
-                        let served = connection(stream, router, graceful.watcher(), ticket);
+                        let (tls, watcher) = (tls.clone(), graceful.watcher());
+                        let served = serve_stream(stream, tls, router, watcher, ticket);
                         connections.spawn(served);
                         if connections.len() == most {
                             pressure.hit(Limit::Http);
@@ -174,7 +180,36 @@ fn admit(guard: &Arc<Guard>, pressure: &Arc<Pressure>, addr: IpAddr) -> Option<T
     pressure.admit(addr, clock::now_us()).ok()
 }
 
-async fn connection(stream: TcpStream, router: Router, watcher: Watcher, _ticket: Ticket) {
+async fn serve_stream(
+    mut stream: TcpStream,
+    tls: Option<Acceptor>,
+    router: Router,
+    watcher: Watcher,
+    _ticket: Ticket,
+) {
+    let Some(tls) = tls else {
+        return connection(stream, router, watcher).await;
+    };
+    let mut first = [0];
+    let looked = tokio::time::timeout(HEADER_READ_TIMEOUT, stream.peek(&mut first)).await;
+    match looked {
+        Ok(Ok(1)) if first[0] != TLS_HANDSHAKE => {
+            // Whoever typed http:// is told, where its program shows it.
+            let _ = stream.write_all(USE_HTTPS).await;
+            let _ = stream.shutdown().await;
+        }
+        Ok(Ok(1)) => match tls.accept(stream).await {
+            Ok(stream) => connection(stream, router, watcher).await,
+            Err(error) => tracing::debug!(%error, "http: no TLS"),
+        },
+        Ok(_) | Err(_) => tracing::debug!("http: nothing was said"),
+    }
+}
+
+async fn connection<S>(stream: S, router: Router, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ_TIMEOUT)
@@ -188,6 +223,13 @@ async fn connection(stream: TcpStream, router: Router, watcher: Watcher, _ticket
         Err(_) => tracing::debug!("http: connection outlived its time"),
     }
 }
+
+/// The first byte of a TLS connection: a record of the type handshake (RFC 8446, 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// The answer to those who speak plain HTTP where TLS is spoken.
+const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
+    connection: close\r\n\r\nThis relay has a certificate: use https:// instead of http://\n";
 
 #[cfg(test)]
 mod tests;

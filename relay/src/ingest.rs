@@ -9,6 +9,7 @@ mod admission;
 mod packager;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +23,7 @@ use weir_protocol::rtmp::server::{
 };
 use weir_protocol::rtmp::{Limits, StreamId};
 
+use crate::auth::{Attempt, Policy};
 use crate::pressure::Ticket;
 use crate::ring::PushError;
 use crate::shard::{Arrival, Context, Phase};
@@ -114,6 +116,9 @@ struct Connection<'a> {
     _ticket: Ticket,
     /// What the peer wants to play.
     wish: Option<PlayRequest>,
+    /// What let the publisher in, and the policy's changes.
+    granted: Option<Attempt>,
+    policy: watch::Receiver<Arc<Policy>>,
     /// When the credential that let the publisher in ends.
     until: Option<Instant>,
     ended: bool,
@@ -151,6 +156,8 @@ impl<'a> Connection<'a> {
             place: Some(permit),
             _ticket: ticket,
             wish: None,
+            granted: None,
+            policy: context.shared.policy.subscribe(),
             until: None,
             ended: false,
             told: false,
@@ -165,6 +172,10 @@ impl<'a> Connection<'a> {
                 Woken::Read(bytes) => bytes,
                 Woken::Superseded => return self.end(UnpublishReason::TakenOver).await,
                 Woken::Draining => return self.end(UnpublishReason::ShuttingDown).await,
+                Woken::NewPolicy => match self.reconsider().await {
+                    Ok(()) => continue,
+                    Err(reason) => return self.end(UnpublishReason::Rejected(reason)).await,
+                },
                 Woken::Expired => {
                     let reason = "the credential has expired: publish with a new one";
                     return self.end(UnpublishReason::Rejected(reason.to_owned())).await;
@@ -211,7 +222,10 @@ impl<'a> Connection<'a> {
         let mut phase = self.phase.clone();
         let superseded = async {
             match &mut self.packager {
-                Some(packager) => packager.superseded().await,
+                Some(packager) => tokio::select! {
+                    () = packager.superseded() => {}
+                    _ = phase.wait_for(|phase| *phase != Phase::Running) => {}
+                },
                 // An error would mean that the relay is gone, which is the same news.
                 None => drop(phase.wait_for(|phase| *phase != Phase::Running).await),
             }
@@ -220,10 +234,12 @@ impl<'a> Connection<'a> {
             read = self.socket.read(buffer) => Ok(Woken::Read(read?)),
             () = superseded => Ok(match *self.phase.borrow() {
                 Phase::Running => Woken::Superseded,
-                Phase::Draining | Phase::Stopped => Woken::Draining,
+                Phase::Draining | Phase::HandedOver | Phase::Stopped => Woken::Draining,
             }),
             () = tokio::time::sleep_until(deadline) => Err(timed_out),
             () = expiry(until) => Ok(Woken::Expired),
+            // An error would mean that the relay is gone.
+            Ok(()) = self.policy.changed() => Ok(Woken::NewPolicy),
         }
     }
 
@@ -335,6 +351,7 @@ enum Woken {
     Superseded,
     Draining,
     Expired,
+    NewPolicy,
 }
 
 /// Waits until the moment, if there is one.

@@ -57,9 +57,11 @@
 //! | [`registry`] | name → stream; the news that a name came or went |
 //! | [`ring`] | the track ring: one writer, many mirrors, the newest group whole |
 //! | [`auth`] | who may do what: addresses, keys, tokens; pure |
+//! | [`ask`] | asking other servers over HTTP: key sets, decisions about credentials |
 //! | [`pressure`] | what the relay takes on: limits, counters, load; pure |
 //! | [`stats`] | stages, recorders, windows, snapshots; pure |
 //! | [`http`] | control listener: API, metrics, pages; `web/` has the player's modules |
+//! | [`tls`] | TLS on TCP: `https`, and RTMPS in front of `ingest` |
 //! | [`net`] | every socket option |
 //! | [`clock`] | the only reader of a clock |
 //!
@@ -75,6 +77,7 @@
 //! - Other drafts: `protocol::moqt` says where. Other catalogs: `protocol::catalog`, and views of
 //!   the tracks that there are, as [`hang`] has them.
 
+pub mod ask;
 pub mod auth;
 pub mod cli;
 pub mod client;
@@ -98,4 +101,5 @@ pub mod shard;
 pub mod stats;
 pub mod stream;
 pub mod subscription;
+pub mod tls;
 pub mod upstream;

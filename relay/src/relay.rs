@@ -4,28 +4,33 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use parking_lot::RwLock;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{debug, info, warn};
 
 use crate::auth::Door;
-use crate::config::{Config, Listener, Options};
+use crate::config::{Config, Options};
 use crate::endpoint::{self, Certificate, CertificateError};
 use crate::pressure::{Limit, Memory, Pressure};
 use crate::registry::Registry;
 use crate::shard::{Arrival, Phase, Shard, Shared};
-use crate::{clock, http, net};
+use crate::tls::{Acceptor, Plain};
+use crate::{clock, http, tls};
 
+mod bind;
+mod drain;
 mod monitor;
 mod process;
 mod reload;
+mod takeover;
 mod view;
 
+use bind::Bound;
 pub use reload::{Applied, ReloadError, Reloader};
+use takeover::{inherit, succeed};
 
 /// Why the relay does not start or does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +46,14 @@ pub enum RelayError {
         reason: io::Error,
         /// What to do.
         remedy: String,
+    },
+    /// An older relay's sockets cannot be had, or this one's not be offered.
+    #[error("{path}: cannot take over, or be taken over: {reason}; check --takeover")]
+    TakeOver {
+        /// The Unix socket.
+        path: String,
+        /// What is wrong.
+        reason: io::Error,
     },
     /// The certificate cannot be used.
     #[error("certificate: {0}; check --tls-cert and --tls-key")]
@@ -64,6 +77,11 @@ pub struct Relay {
     /// Places of publishers beyond the limit, who are told about it.
     turned_away: Arc<Semaphore>,
     memory: u64,
+    drain_limit: Duration,
+    /// Publishers over TLS.
+    secure: mpsc::Receiver<Plain>,
+    /// Newer relays that are ready to take this one's place.
+    successors: mpsc::Receiver<takeover::Successor>,
 }
 
 /// The addresses that the relay listens on.
@@ -71,6 +89,8 @@ pub struct Relay {
 pub struct Addrs {
     /// Publishers.
     pub rtmp: SocketAddr,
+    /// Publishers over TLS.
+    pub rtmps: Option<SocketAddr>,
     /// Viewers.
     pub quic: SocketAddr,
     /// Pages, API and metrics.
@@ -80,6 +100,9 @@ pub struct Addrs {
 impl fmt::Display for Addrs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "rtmp={}", self.rtmp)?;
+        if let Some(rtmps) = self.rtmps {
+            writeln!(f, "rtmps={rtmps}")?;
+        }
         writeln!(f, "quic={}", self.quic)?;
         writeln!(f, "http={}", self.http)
     }
@@ -90,24 +113,29 @@ impl Relay {
     /// everything is served. Must be called on the control runtime. `options` say where the
     /// configuration is when it is to be read anew.
     pub fn start(config: &Config, options: &Options) -> Result<Self, RelayError> {
-        let certificate = Arc::new(match &config.tls {
-            Some((chain, key)) => Certificate::from_files(chain, key)?,
-            None => Certificate::self_made()?,
-        });
-        let (publishers, rtmp) = bind("rtmp", config.rtmp, net::tcp_listener)?;
-        let (control, http) = bind("http", config.http, net::tcp_listener)?;
-        let group = |addr| net::udp_group(addr, usize::from(config.shards));
-        let (sockets, quic) = bind("quic", config.quic, group)?;
-        let addrs = Addrs { rtmp, quic, http };
+        let bound = Bound::new(config, inherit(config)?)?;
+        let offered = bound.offer()?;
+        let Bound {
+            rtmp: publishers,
+            rtmps,
+            http: control,
+            group,
+            addrs,
+            certificate,
+            older,
+        } = bound;
+        let certificate = Arc::new(certificate);
         let (phase, phases) = watch::channel(Phase::Running);
         let memory = config.limits.memory.unwrap_or_else(process::most_of_memory);
-        let shared = Arc::new(share(config, certificate, phases, memory));
-        say_who_publishes(config, rtmp);
-        let numbered = (0..=u8::MAX).zip(sockets);
-        let shards = numbered
-            .map(|(number, socket)| Shard::start(number, socket, &shared))
-            .collect::<io::Result<Vec<_>>>()?;
-        let shards = Arc::new(shards);
+        let shared = Shared {
+            first_id: group.first_id,
+            ..share(config, certificate, phases, memory)
+        };
+        let shared = Arc::new(shared);
+        say_who_publishes(config, addrs.rtmp);
+        let numbered = (0..=u8::MAX).zip(group.sockets);
+        let shards = numbered.map(|(number, socket)| Shard::start(number, socket, &shared));
+        let shards = Arc::new(shards.collect::<io::Result<Vec<_>>>()?);
         let ready = Arc::new(AtomicBool::new(true));
         let reloader = Arc::new(Reloader {
             options: options.clone(),
@@ -115,12 +143,17 @@ impl Relay {
             shared: Arc::clone(&shared),
         });
         let admitted = Arc::new(Semaphore::new(config.limits.publishers));
+        // A certificate that somebody trusts is for the pages, too.
+        let trusted = config.tls.is_some();
+        let acceptor = trusted.then(|| Acceptor::new(&shared.certificate, &["http/1.1"]));
+        let secure = secure(rtmps, &shared)?;
         let view = view::View {
             admitted: Arc::clone(&admitted),
             reloader: Arc::clone(&reloader),
             shared: Arc::clone(&shared),
             shards: Arc::clone(&shards),
             addrs,
+            tls: acceptor.transpose()?,
             started_us: clock::now_us(),
             memory,
         };
@@ -129,9 +162,13 @@ impl Relay {
         let mut stopped = phase.subscribe();
         let http = tokio::spawn(http::serve(control, context, async move {
             // An error would mean that the relay is gone, which is the same news.
-            let _ = stopped.wait_for(|phase| *phase == Phase::Stopped).await;
+            let _ = stopped.wait_for(|phase| *phase >= Phase::HandedOver).await;
         }));
+        let successors = succeed(config, &shared, offered, older, group.steered)?;
         Ok(Self {
+            successors,
+            secure,
+            drain_limit: config.drain_limit,
             addrs,
             phase,
             ready,
@@ -158,7 +195,7 @@ impl Relay {
 
     /// Serves until `shutdown` resolves, then drains. Returns whether every viewer left within
     /// the time for that.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> bool {
         tokio::pin!(shutdown);
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         let mut looks = tokio::time::interval(LOOK_INTERVAL);
@@ -167,10 +204,14 @@ impl Relay {
         renewal.reset();
         let mut memory = Memory::new(self.memory);
         let mut weigh = tokio::time::interval(WEIGH_INTERVAL);
+        let mut keys = tokio::time::interval(KEYS_INTERVAL);
+        keys.reset();
         let mut next_shard = 0;
-        loop {
+        let successor = loop {
             tokio::select! {
-                () = &mut shutdown => break,
+                () = &mut shutdown => break None,
+                // Nobody asks where nobody can.
+                Some(successor) = self.successors.recv() => break Some(successor),
                 accepted = self.publishers.accept() => match accepted {
                     Ok((stream, addr)) => self.admit(stream, addr, &mut next_shard),
                     Err(error) => {
@@ -179,11 +220,15 @@ impl Relay {
                         tokio::time::sleep(ACCEPT_BACKOFF).await;
                     }
                 },
+                Some((stream, addr)) = self.secure.recv() => {
+                    self.admit(stream, addr, &mut next_shard);
+                }
                 _ = sweep.tick() => {
                     for name in self.shared.registry.sweep(clock::now_us()) {
                         info!(stream = %name, "stream ended: its publisher did not return");
                     }
                 }
+                _ = keys.tick() => self.refresh_keys(),
                 _ = weigh.tick() => self.weigh(&mut memory),
                 _ = looks.tick() => monitor.look(&self.shared.registry),
                 _ = renewal.tick() => match self.shared.certificate.renew() {
@@ -191,8 +236,8 @@ impl Relay {
                     Err(error) => warn!(%error, "the self-made certificate could not be renewed"),
                 },
             }
-        }
-        self.drain().await
+        };
+        self.drain(successor).await
     }
 
     fn admit(&self, stream: tokio::net::TcpStream, addr: SocketAddr, next_shard: &mut usize) {
@@ -236,6 +281,14 @@ impl Relay {
         }
     }
 
+    /// Fetches keys anew, away from this thread.
+    fn refresh_keys(&self) {
+        if self.reloader.running.remote_keys {
+            let reloader = Arc::clone(&self.reloader);
+            tokio::task::spawn_blocking(move || reloader.refresh_keys());
+        }
+    }
+
     /// Looks at the memory, and gives up what is kept for later when it is full.
     fn weigh(&self, memory: &mut Memory) {
         let Some(resident) = process::resident_bytes() else {
@@ -259,33 +312,18 @@ impl Relay {
             (true, true) | (false, false) => {}
         }
     }
+}
 
-    async fn drain(self) -> bool {
-        self.ready.store(false, Ordering::Relaxed);
-        drop(self.publishers);
-        info!("draining: viewers are told to go, streams end");
-        self.phase.send_replace(Phase::Draining);
-        self.shared.registry.end_all();
-        let deadline = tokio::time::Instant::now() + DRAIN_LIMIT;
-        let limits = &self.shared.pressure.config;
-        let all = |places: usize| u32::try_from(places).unwrap_or(u32::MAX);
-        let everyone = self.shared.sessions.acquire_many(all(limits.sessions));
-        let gone = tokio::time::timeout_at(deadline, everyone).await.is_ok();
-        // Publishers hear that the relay stops; those that do not leave are not waited for.
-        let publishers = self.admitted.acquire_many(all(limits.publishers));
-        let _ = tokio::time::timeout_at(deadline, publishers).await;
-        self.phase.send_replace(Phase::Stopped);
-        // The listener stops with the phase; its error would have been logged by it.
-        let _ = self.http.await;
-        if let Some(shards) = Arc::into_inner(self.shards) {
-            shards.into_iter().for_each(Shard::join);
-        }
-        match gone {
-            true => info!("stopped: everyone left in time"),
-            false => warn!(limit = ?DRAIN_LIMIT, "stopped: some viewers had to be cut"),
-        }
-        gone
-    }
+/// Takes publishers over TLS, where there is a listener for them.
+fn secure(
+    listener: Option<std::net::TcpListener>,
+    shared: &Shared,
+) -> io::Result<mpsc::Receiver<Plain>> {
+    let Some(listener) = listener else {
+        return Ok(mpsc::channel(1).1);
+    };
+    let acceptor = Acceptor::new(&shared.certificate, &[])?;
+    tls::unwrap(listener, acceptor, Arc::clone(&shared.pressure))
 }
 
 /// What the shards share.
@@ -309,8 +347,11 @@ fn share(
         ingest: config.ingest.clone(),
         play: config.play,
         upstream: config.upstream.clone(),
+        first_id: 0,
         hop: rand::random(),
-        policy: RwLock::new(Arc::new(config.auth.clone())),
+        policy: watch::Sender::new(Arc::new(config.auth.clone())),
+        answers: Default::default(),
+        asking: Arc::new(Semaphore::new(ASKING_MAX)),
         delays: Default::default(),
         verifying: Semaphore::new(VERIFYING_MAX),
         sessions: Arc::new(Semaphore::new(config.limits.sessions)),
@@ -334,65 +375,6 @@ fn say_who_publishes(config: &Config, rtmp: SocketAddr) {
     }
 }
 
-fn bind<T: Bound>(
-    what: &'static str,
-    listener: Listener,
-    bind: impl Fn(SocketAddr) -> io::Result<T>,
-) -> Result<(T, SocketAddr), RelayError> {
-    let addr = match listener {
-        Listener::At(addr) => addr,
-        Listener::Anywhere(port) => SocketAddr::from(([0u16; 8], port)),
-    };
-    let bound = match bind(addr) {
-        Err(_) if matches!(listener, Listener::Anywhere(_)) && !has_ipv6() => {
-            bind(SocketAddr::from(([0, 0, 0, 0], addr.port())))
-        }
-        bound => bound,
-    };
-    let failed = |reason: io::Error| RelayError::Bind {
-        what,
-        addr,
-        remedy: remedy(what, &reason),
-        reason,
-    };
-    let bound = bound.map_err(failed)?;
-    let local = bound.local_addr().map_err(failed)?;
-    Ok((bound, local))
-}
-
-fn has_ipv6() -> bool {
-    net::tcp_listener(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0))).is_ok()
-}
-
-fn remedy(what: &str, reason: &io::Error) -> String {
-    let otherwise = format!("choose another address with --{what} ADDR");
-    if reason.kind() == io::ErrorKind::AddrInUse {
-        format!("stop the program that uses the port, or {otherwise}")
-    } else if reason.kind() == io::ErrorKind::PermissionDenied {
-        format!("ports below 1024 need privileges; {otherwise}")
-    } else {
-        otherwise
-    }
-}
-
-/// A socket that knows where it is.
-trait Bound {
-    fn local_addr(&self) -> io::Result<SocketAddr>;
-}
-
-impl Bound for std::net::TcpListener {
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Self::local_addr(self)
-    }
-}
-
-impl Bound for Vec<std::net::UdpSocket> {
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        let first = self.first().ok_or(io::ErrorKind::InvalidInput)?;
-        first.local_addr()
-    }
-}
-
 /// How often streams are looked at for the end of their linger time.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -409,8 +391,11 @@ const TURNED_AWAY_MAX: usize = 16;
 /// others carry media.
 const VERIFYING_MAX: usize = 1;
 
+/// Questions to a webhook under way: what such a server answers within its time.
+const ASKING_MAX: usize = 32;
+
+/// How often keys that come from another server are fetched anew.
+const KEYS_INTERVAL: Duration = Duration::from_secs(300);
+
 /// Pause after a failed accept.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-
-/// How long viewers have to receive what was published and to leave.
-const DRAIN_LIMIT: Duration = Duration::from_secs(3);

@@ -37,6 +37,7 @@ use weir_protocol::moqt::{
     DecodeError, Namespace, RequestIdError, RequestIds, SessionError, Side, Version,
 };
 
+use crate::auth::Attempt;
 use crate::endpoint::{self, H3};
 use crate::peer::{Fault, Peer};
 use crate::pressure::Place;
@@ -142,6 +143,8 @@ struct Session {
     viewing: Mutex<HashMap<Namespace, Arc<Viewing>>>,
     /// When the credential of its grants ends, in seconds since 1970.
     expiry: watch::Sender<Option<u64>>,
+    /// What was granted for a credential, which may be taken back.
+    granted: Mutex<Vec<Attempt>>,
     /// How many SUBSCRIBE_NAMESPACE are open.
     namespace_requests: Mutex<usize>,
     published: datagram::Published,
@@ -165,6 +168,7 @@ impl Session {
             joinable_changes: watch::Sender::new(()),
             viewing: Mutex::default(),
             expiry: watch::Sender::new(None),
+            granted: Mutex::default(),
             namespace_requests: Mutex::default(),
             published: datagram::Published::default(),
         })
@@ -268,6 +272,7 @@ async fn run(session: &Arc<Session>) -> Result<(), Close> {
     tasks.spawn(datagram::serve(Arc::clone(session)));
     let mut phase = session.context.shared.phase.clone();
     let mut expiry = session.expiry.subscribe();
+    let mut policy = session.context.shared.policy.subscribe();
     let Ok(mut control) = control::Sender::open(session).await else {
         return Ok(());
     };
@@ -302,6 +307,7 @@ async fn run(session: &Arc<Session>) -> Result<(), Close> {
                 let reason = format!("no SETUP within {setup_limit:?}");
                 return Err(Close::new(SessionError::ControlMessageTimeout, reason));
             }
+            Ok(()) = policy.changed() => admission::reconsider(session).await?,
             () = admission::expired(&mut expiry) => {
                 let reason = "the credential has expired";
                 return Err(Close::new(SessionError::ExpiredAuthToken, reason));

@@ -8,17 +8,19 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tracing::debug;
+use tracing::{debug, warn};
 
-use crate::auth::{Attempt, Delays, Denial, DenialKind, Grant, Policy};
+use crate::auth::{
+    Answer, Answers, Attempt, Delays, Denial, DenialKind, Grant, Policy, Question, Webhook,
+};
 use crate::endpoint::{self, Certificate};
 use crate::pressure::{self, Pressure};
 use crate::registry::Registry;
 use crate::sender::Fanout;
-use crate::{ingest, play, session, upstream};
+use crate::{ask, clock, ingest, play, session, upstream};
 
 mod door;
 mod pulse;
@@ -30,6 +32,8 @@ pub enum Phase {
     Running,
     /// Nothing new is accepted; sessions are told to go.
     Draining,
+    /// The same, and a newer relay takes what is new.
+    HandedOver,
     /// Connections are closed.
     Stopped,
 }
@@ -53,10 +57,16 @@ pub struct Shared {
     pub play: play::Config,
     /// The relays that this one is an edge of.
     pub upstream: upstream::Config,
+    /// First byte of the first shard's connection IDs.
+    pub first_id: u8,
     /// This relay's id among relays that ask each other.
     pub hop: u64,
     /// Who may do what; replaced when the configuration is read anew.
-    pub policy: RwLock<Arc<Policy>>,
+    pub policy: watch::Sender<Arc<Policy>>,
+    /// What a webhook has said.
+    pub answers: Mutex<Answers>,
+    /// Places to ask a webhook.
+    pub asking: Arc<Semaphore>,
     /// Those who were turned away, and come again.
     pub delays: Mutex<Delays>,
     /// Places to verify what takes long.
@@ -72,11 +82,58 @@ pub struct Shared {
 impl Shared {
     /// Who may do what, at this moment.
     pub fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy.read())
+        Arc::clone(&self.policy.borrow())
     }
 
-    /// Asks the policy, away from the media where that takes long.
+    /// Asks the policy, and whoever it names for those that it does not let in; away from the
+    /// media where that takes long.
     pub async fn authorize(&self, attempt: Attempt) -> Result<Grant, Denial> {
+        let policy = self.policy();
+        let Some(hook) = &policy.webhook else {
+            return self.decide(attempt).await;
+        };
+        match self.decide(attempt.clone()).await {
+            Err(denial) if denial.kind != DenialKind::Address => self.ask(hook, attempt).await,
+            decided => decided,
+        }
+    }
+
+    /// Asks the webhook, unless it has been.
+    async fn ask(&self, hook: &Webhook, attempt: Attempt) -> Result<Grant, Denial> {
+        let known = self.answers.lock().get(&attempt, clock::now_us());
+        if let Some(known) = known {
+            return known;
+        }
+        let Ok(place) = Arc::clone(&self.asking).try_acquire_owned() else {
+            let reason = "too many wait to be decided about".to_owned();
+            return hook.decide(&attempt, Answer::Failed(reason));
+        };
+        let question = serde_json::to_string(&Question::new(&attempt)).unwrap_or_default();
+        let (url, patience) = (hook.url.clone(), hook.timeout);
+        let asked = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            ask::post(&url, &question, patience)
+        });
+        let answer = match asked.await {
+            Ok(Ok((status, body))) => Answer::Told(status, body),
+            Ok(Err(error)) => Answer::Failed(error.to_string()),
+            Err(error) => Answer::Failed(error.to_string()),
+        };
+        if let Answer::Failed(reason) = &answer {
+            warn!(reason, open = hook.open, "the webhook does not answer");
+        }
+        let told = matches!(answer, Answer::Told(200..=299 | 401 | 403 | 404, _));
+        let decided = hook.decide(&attempt, answer);
+        if told {
+            let now_us = clock::now_us();
+            let until_us = now_us.saturating_add(hook.cache_us);
+            let mut answers = self.answers.lock();
+            answers.put(&attempt, decided.clone(), until_us, now_us);
+        }
+        decided
+    }
+
+    async fn decide(&self, attempt: Attempt) -> Result<Grant, Denial> {
         let policy = self.policy();
         if !policy.is_costly(&attempt) {
             return policy.decide(&attempt);
@@ -188,6 +245,7 @@ fn run(
         let _guard = runtime.enter();
         let shared = &context.shared;
         let number = u8::try_from(context.shard).map_err(io::Error::other)?;
+        let number = shared.first_id + number;
         let endpoint = endpoint::server(socket, number, &shared.certificate, &shared.endpoint)?;
         drop(_guard);
         Ok((runtime, endpoint))

@@ -1,6 +1,8 @@
 //! The policy at each of its doors.
 
-use jsonwebtoken::{EncodingKey, Header, encode};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 
 use super::*;
 
@@ -229,4 +231,68 @@ fn query_has_credentials_by_name_and_decoded() {
     let found = credentials_of_query("x=1&token=a.b&key=s%20t&jwt=&key");
     assert_eq!(found, ["s t", "a.b"]);
     assert!(credentials_of_query("token=%zz&key=%").is_empty());
+}
+
+/// Private keys in PKCS #8, made for this test.
+const P256: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgFxtWTDuZdSreLJn0YgJ88gilT1\
+    iwGYHMtNFGQRjL\
+    cV2hRANCAAT2rqDaGnBIiQXQBpIbdTitanKCpU/QzJFuXjdrm+Pfiy0ZFAAXbn9kZAtlZITlRxKTwQRWevs0YVV7\
+    /OKpHnq/";
+const P384: &str = "MIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDAKd4IkUExr6NDtcNJRceT8ZzDnqW\
+    UKiM7ZJDM5B4sg\
+    hwE0jlM3CQmakExv6BwWvAyhZANiAAR5Rv9JkkiyR62sNG0gusz6Ky9vs/UpNS4YfXv3DEdvvyEyA3EtrVjFVhQ3\
+    3ukpaHYu15C0P6k9GxYRVc5zhI1qouiaH38ci4Kc9TLWguxWqtFSiLbrqP2wI4mw+KPj3vA=";
+const ED25519: &str = "MC4CAQAwBQYDK2VwBCIEIFxStjRq0QA7JwcG2HgK1Kd4jZGYujX4o+qynLmi/Ozq";
+
+/// Their public halves.
+const PUBLIC: &str = r#"{"keys":[
+    {"kty":"EC","crv":"P-256","alg":"ES256","kid":"a",
+     "x":"9q6g2hpwSIkF0AaSG3U4rWpygqVP0MyRbl43a5vj34s",
+     "y":"LRkUABduf2RkC2VkhOVHEpPBBFZ6-zRhVXv84qkeer8"},
+    {"kty":"EC","crv":"P-384","alg":"ES384","kid":"b",
+     "x":"eUb_SZJIsketrDRtILrM-isvb7P1KTUuGH179wxHb78hMgNxLa1YxVYUN97pKWh2",
+     "y":"LteQtD-pPRsWEVXOc4SNaqLomh9_HIuCnPUy1oLsVqrRUoi266j9sCOJsPij497w"},
+    {"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"c",
+     "x":"zORL_clDS-WuxBaNMIc2GNxgtFE_wKaSlVuiQJ-BafY"}]}"#;
+
+#[test]
+fn tokens_may_be_signed_with_keys_that_the_relay_does_not_have() {
+    let policy = Policy {
+        tokens: Some(Tokens::new(PUBLIC, None, None).unwrap()),
+        ..Policy::default()
+    };
+    let der = |text: &str| BASE64_STANDARD.decode(text).unwrap();
+    let keys = [
+        ("a", Algorithm::ES256, EncodingKey::from_ec_der(&der(P256))),
+        ("b", Algorithm::ES384, EncodingKey::from_ec_der(&der(P384))),
+        (
+            "c",
+            Algorithm::EdDSA,
+            EncodingKey::from_ed_der(&der(ED25519)),
+        ),
+    ];
+    for (id, algorithm, key) in &keys {
+        let header = Header {
+            kid: Some((*id).to_owned()),
+            ..Header::new(*algorithm)
+        };
+        let claims = serde_json::json!({"publish": ["live/*"], "exp": NOW_S + 5});
+        let token = encode(&header, &claims, key).unwrap();
+        let good = attempt(Action::Publish, "live/cam", REMOTE, &[&token]);
+        assert_eq!(
+            policy.decide(&good).unwrap().until_s,
+            Some(NOW_S + 5),
+            "{id}"
+        );
+        // Signed by another key than the one it names.
+        let named = Header {
+            kid: Some("a".to_owned()),
+            ..Header::new(*algorithm)
+        };
+        let (_, _, other) = &keys[(keys.len() - 1).min(2)];
+        if let Ok(forged) = encode(&named, &claims, other) {
+            let bad = attempt(Action::Publish, "live/cam", REMOTE, &[&forged]);
+            assert_eq!(kind(&policy, &bad), DenialKind::Wrong, "{id}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `weir check FILE`: is this configuration right?
+//! `weir check FILE`: is this configuration right? And what may be in one: `--schema`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,16 +9,24 @@ use crate::config::{Config, File, Options};
 #[derive(clap::Args, Debug)]
 pub struct CheckArgs {
     /// The configuration file
-    file: PathBuf,
+    #[arg(required_unless_present = "schema")]
+    file: Option<PathBuf>,
+    /// Print the JSON schema of configuration files instead, for editors
+    #[arg(long)]
+    schema: bool,
 }
 
 /// Reads the file as `serve` would, and says what is wrong with it.
 #[expect(clippy::print_stdout, reason = "the answer")]
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let checked = File::read(&args.file).and_then(|file| Config::new(&Options::default(), &file));
+    let Some(path) = args.file.as_ref().filter(|_| !args.schema) else {
+        println!("{:#}", File::schema());
+        return Ok(ExitCode::SUCCESS);
+    };
+    let checked = File::read(path).and_then(|file| Config::new(&Options::default(), &file));
     Ok(match checked {
         Ok(_) => {
-            println!("{}: ok", args.file.display());
+            println!("{}: ok", path.display());
             ExitCode::SUCCESS
         }
         Err(error) => super::usage(&error.into()),

@@ -42,13 +42,19 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         announce(&relay, args.demo)?;
         tokio::spawn(reload_at_hangup(relay.reloader()));
         let demo = args.demo.then(|| tokio::spawn(show_demo(relay.addrs())));
-        relay.run(shutdown).await;
+        let all_left = relay.run(shutdown).await;
         if let Some(demo) = demo {
             demo.abort();
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(match all_left {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::from(SOME_CUT),
+        })
     })
 }
+
+/// Exit code of a relay that stopped as it was told to, and had to cut some off.
+const SOME_CUT: u8 = 3;
 
 /// Reads the configuration anew at each SIGHUP.
 #[cfg(unix)]

@@ -1,15 +1,18 @@
 //! The section `auth` of the file: who may do what.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::value::Datetime;
 
-use super::ConfigError;
-use crate::auth::{Action, Addresses, Door, Key, Policy, Secret, Tokens};
+use super::{ConfigError, bounded};
+use crate::ask;
+use crate::auth::{Action, Addresses, Door, Key, Policy, Secret, Tokens, Webhook};
 
 /// The section as it is written.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AuthSection {
     publish: Option<Door>,
@@ -19,9 +22,10 @@ pub(super) struct AuthSection {
     deny: Vec<String>,
     key: Vec<KeySection>,
     tokens: Option<TokensSection>,
+    webhook: Option<WebhookSection>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct KeySection {
     stream: String,
@@ -29,20 +33,45 @@ struct KeySection {
     plain: Option<String>,
     hash: Option<String>,
     may: Option<Vec<Action>>,
+    #[schemars(with = "Option<String>")]
     expires: Option<Datetime>,
     #[serde(default)]
     revoked: bool,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct WebhookSection {
+    url: String,
+    timeout_ms: Option<u64>,
+    cache_ms: Option<u64>,
+    on_failure: Option<OnFailure>,
+}
+
+/// What holds while the webhook cannot be asked.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum OnFailure {
+    Deny,
+    Allow,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TokensSection {
-    jwks: PathBuf,
+    jwks: String,
     issuer: Option<String>,
     audience: Option<String>,
 }
 
 impl AuthSection {
+    /// Whether keys come from another server, which may have others later.
+    pub(super) fn has_remote_keys(&self) -> bool {
+        self.tokens
+            .as_ref()
+            .is_some_and(|tokens| is_url(&tokens.jwks))
+    }
+
     /// The policy that the section describes. Reads the files that it names.
     pub(super) fn policy(&self) -> Result<Policy, ConfigError> {
         let default = Policy::default();
@@ -65,6 +94,11 @@ impl AuthSection {
             control: self.control.unwrap_or(default.control),
             keys: keys.collect::<Result<_, _>>()?,
             tokens,
+            webhook: self
+                .webhook
+                .as_ref()
+                .map(WebhookSection::hook)
+                .transpose()?,
         })
     }
 }
@@ -95,10 +129,36 @@ impl KeySection {
 
 impl TokensSection {
     fn tokens(&self) -> Result<Tokens, ConfigError> {
-        let text = read(&self.jwks)?;
+        let text = match is_url(&self.jwks) {
+            true => ask::get(&self.jwks, JWKS_PATIENCE)
+                .map_err(|error| wrong("auth.tokens.jwks", format!("{}: {error}", self.jwks)))?,
+            false => read(Path::new(&self.jwks))?,
+        };
         Tokens::new(&text, self.issuer.clone(), self.audience.clone())
             .map_err(|error| wrong("auth.tokens.jwks", error.to_string()))
     }
+}
+
+impl WebhookSection {
+    fn hook(&self) -> Result<Webhook, ConfigError> {
+        if !is_url(&self.url) {
+            let reason = "give a URL that begins with http:// or https://".to_owned();
+            return Err(wrong("auth.webhook.url", reason));
+        }
+        let timeout_ms = self.timeout_ms.unwrap_or(2_000);
+        let timeout_ms = bounded("auth.webhook.timeout_ms", timeout_ms, 50, 30_000)?;
+        let cache_ms = self.cache_ms.unwrap_or(10_000);
+        Ok(Webhook {
+            url: self.url.clone(),
+            timeout: Duration::from_millis(timeout_ms),
+            open: matches!(self.on_failure, Some(OnFailure::Allow)),
+            cache_us: bounded("auth.webhook.cache_ms", cache_ms, 0, 3_600_000)? * 1000,
+        })
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://")
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -144,6 +204,9 @@ fn unix_s(datetime: &Datetime) -> Result<u64, String> {
 fn wrong(key: &str, reason: String) -> ConfigError {
     ConfigError::Contradiction(format!("{key}: {reason}"))
 }
+
+/// How long a key set may take to come.
+const JWKS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Keys in a file: more belong into a service that is asked.
 const KEYS_MAX: usize = 10_000;
@@ -194,6 +257,8 @@ mod tests {
                 .unwrap_err()
                 .contains("10.0.0.0/8")
         );
+        let hook = policy("[webhook]\nurl = \"ftp://x\"\n").unwrap_err();
+        assert!(hook.contains("http://"), "{hook}");
         let file = policy("[tokens]\njwks = \"/nowhere\"\n").unwrap_err();
         assert!(file.starts_with("/nowhere"), "{file}");
     }

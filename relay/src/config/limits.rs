@@ -1,5 +1,6 @@
 //! The section `limits` of the file: what the relay takes on.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Config, ConfigError, bounded};
@@ -8,7 +9,7 @@ use crate::client::Address;
 use crate::pressure;
 
 /// The section as it is written.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LimitsSection {
     sessions: Option<u64>,
@@ -29,6 +30,7 @@ pub(super) struct LimitsSection {
     memory_mib: Option<u64>,
     cache_mib: Option<u64>,
     redirect: Option<String>,
+    drain_ms: Option<u64>,
 }
 
 impl LimitsSection {
@@ -118,6 +120,10 @@ impl LimitsSection {
         if let Some(requests) = self.requests_per_session {
             let requests = bounded("limits.requests_per_session", requests, 8, 65_536)?;
             config.endpoint.max_requests = u32::try_from(requests).unwrap_or(u32::MAX);
+        }
+        if let Some(ms) = self.drain_ms {
+            let ms = bounded("limits.drain_ms", ms, 0, 3_600_000)?;
+            config.drain_limit = std::time::Duration::from_millis(ms);
         }
         if let Some(streams) = self.streams {
             let streams = bounded("limits.streams", streams, 1, 1_000_000)?;

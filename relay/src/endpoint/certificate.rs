@@ -17,11 +17,15 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 /// The certificate in use, which can be replaced while connections go on.
-#[derive(Debug)]
 pub struct Certificate {
     current: RwLock<Arc<CertifiedKey>>,
     self_made: bool,
+    /// The self-made one and its key, for a relay that takes this one's place.
+    der: RwLock<Option<Der>>,
 }
+
+/// A certificate and its key in DER.
+type Der = (Vec<u8>, Vec<u8>);
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +72,7 @@ impl Certificate {
         Ok(Self {
             current: RwLock::new(Arc::new(certified(certificates, private)?)),
             self_made: false,
+            der: RwLock::default(),
         })
     }
 
@@ -75,10 +80,28 @@ impl Certificate {
     /// 14 days that `serverCertificateHashes` allows (WebTransport, "Custom certificate
     /// requirements").
     pub fn self_made() -> Result<Self, CertificateError> {
+        let (made, der) = make()?;
         Ok(Self {
-            current: RwLock::new(Arc::new(make()?)),
+            current: RwLock::new(Arc::new(made)),
             self_made: true,
+            der: RwLock::new(Some(der)),
         })
+    }
+
+    /// The self-made certificate of another relay, in DER.
+    pub fn from_der(certificate: Vec<u8>, key: Vec<u8>) -> Result<Self, CertificateError> {
+        let chain = vec![CertificateDer::from(certificate.clone())];
+        let private = PrivateKeyDer::Pkcs8(key.clone().into());
+        Ok(Self {
+            current: RwLock::new(Arc::new(certified(chain, private)?)),
+            self_made: true,
+            der: RwLock::new(Some((certificate, key))),
+        })
+    }
+
+    /// The self-made certificate and its key; none where they are from files.
+    pub fn der(&self) -> Option<Der> {
+        self.der.read().clone()
     }
 
     /// Uses another one for connections from now on.
@@ -89,8 +112,9 @@ impl Certificate {
     /// Replaces a self-made certificate by a new one. Leaves one from files alone.
     pub fn renew(&self) -> Result<(), CertificateError> {
         if self.self_made {
-            let made = Arc::new(make()?);
-            *self.current.write() = made;
+            let (made, der) = make()?;
+            *self.current.write() = Arc::new(made);
+            *self.der.write() = Some(der);
         }
         Ok(())
     }
@@ -99,6 +123,15 @@ impl Certificate {
     pub fn sha256(&self) -> String {
         let current = Arc::clone(&self.current.read());
         current.cert.first().map_or_else(String::new, fingerprint)
+    }
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the key.
+        f.debug_struct("Certificate")
+            .field("self_made", &self.self_made)
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,7 +145,7 @@ impl ResolvesServerCert for Certificate {
 /// for most of a week.
 pub const RENEW_AFTER: Duration = Duration::from_secs(6 * 24 * 3600);
 
-fn make() -> Result<CertifiedKey, CertificateError> {
+fn make() -> Result<(CertifiedKey, Der), CertificateError> {
     let names = ["localhost", "127.0.0.1", "::1"].map(String::from);
     let mut params = rcgen::CertificateParams::new(names)?;
     let now = OffsetDateTime::now_utc();
@@ -121,8 +154,10 @@ fn make() -> Result<CertifiedKey, CertificateError> {
     params.not_after = now + time::Duration::days(13);
     let key = rcgen::KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
-    let private = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-    Ok(certified(vec![certificate.der().clone()], private)?)
+    let der = (certificate.der().to_vec(), key.serialize_der());
+    let private = PrivateKeyDer::Pkcs8(der.1.clone().into());
+    let made = certified(vec![certificate.der().clone()], private)?;
+    Ok((made, der))
 }
 
 fn certified(

@@ -58,6 +58,7 @@ impl Server {
             ready: Arc::clone(&ready),
             certificate_sha256: Arc::new(|| "ab".repeat(32)),
             pressure: Arc::new(Pressure::new(crate::pressure::Config::default(), 1)),
+            tls: None,
             reload: Arc::new(|| Ok(ReloadOutcome::default())),
             guard: Arc::new(|_, shown| match shown {
                 Some(Some(shown)) if shown == "wrong" => Err(Denial {

@@ -23,7 +23,11 @@ impl Connection<'_> {
     ) -> Result<(), IngestError> {
         let stream_id = request.stream_id;
         let published = match self.allowed(request).await {
-            Ok((namespace, grant)) => self.begin(&namespace, &grant, now_us),
+            Ok((namespace, grant, attempt)) => {
+                // Who needed no credential stays when one is asked for later.
+                self.granted = grant.who.is_some().then_some(attempt);
+                self.begin(&namespace, &grant, now_us)
+            }
             Err(refusal) => Err(refusal),
         };
         match published {
@@ -38,7 +42,10 @@ impl Connection<'_> {
 
     /// The stream that the peer may publish. What it was called is not logged before that is
     /// known: it may be a key.
-    async fn allowed(&self, request: &PublishRequest) -> Result<(Namespace, Grant), Refusal> {
+    async fn allowed(
+        &self,
+        request: &PublishRequest,
+    ) -> Result<(Namespace, Grant, Attempt), Refusal> {
         let refuse = |code, description: String| {
             info!(addr = %self.addr, app = request.app, description, "refused a publisher");
             self.log_refusal(&description);
@@ -61,12 +68,36 @@ impl Connection<'_> {
         }
         let attempt = self.attempt(Action::Publish, &namespace, request.query.as_deref());
         let shared = &self.context.shared;
-        match shared.authorize(attempt).await {
+        match shared.authorize(attempt.clone()).await {
             Ok(grant) => {
                 let namespace = Namespace::from_path(&grant.name).map_err(malformed)?;
-                Ok((namespace, grant))
+                Ok((namespace, grant, attempt))
             }
             Err(denial) => Err(self.deny(request, denial).await),
+        }
+    }
+
+    /// Asks anew whether the publisher may: its key may have been taken back.
+    pub(super) async fn reconsider(&mut self) -> Result<(), String> {
+        let Some(attempt) = self.granted.clone().filter(|_| self.packager.is_some()) else {
+            return Ok(());
+        };
+        let now_s = clock::unix_ms() / 1000;
+        let grant = self
+            .context
+            .shared
+            .authorize(Attempt { now_s, ..attempt })
+            .await;
+        match grant {
+            Ok(grant) => {
+                self.until = grant.until_s.map(clock::instant_of_unix_s);
+                Ok(())
+            }
+            Err(denial) => {
+                info!(addr = %self.addr, kind = ?denial.kind, "a publisher may not any more");
+                self.log_refusal(denial.kind.name());
+                Err(denial.reason)
+            }
         }
     }
 

@@ -184,7 +184,7 @@ impl<'a> Sender<'a> {
     fn end_of_stream(&self) -> PlayEnd {
         match *self.peer.context.shared.phase.borrow() {
             Phase::Running => PlayEnd::StreamEnded,
-            Phase::Draining | Phase::Stopped => PlayEnd::ShuttingDown,
+            Phase::Draining | Phase::HandedOver | Phase::Stopped => PlayEnd::ShuttingDown,
         }
     }
 

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use tracing::warn;
 
+use crate::auth::Policy;
 use crate::config::{Config, ConfigError, Options};
 use crate::endpoint::{self, Certificate, CertificateError};
 use crate::session;
@@ -59,12 +61,29 @@ impl Reloader {
             applied: vec!["auth"],
             needs_restart: differences(&self.running, &config),
         };
-        *self.shared.policy.write() = Arc::new(config.auth);
+        self.shared.policy.send_replace(Arc::new(config.auth));
+        // What was said before may not hold any more.
+        *self.shared.answers.lock() = Default::default();
         if let Some(certificate) = certificate {
             self.shared.certificate.replace(certificate);
             applied.applied.push("tls");
         }
         Ok(applied)
+    }
+
+    /// Fetches the keys that come from another server anew. Nothing else changes, and the keys
+    /// stay as they are when they cannot be had.
+    pub(super) fn refresh_keys(&self) {
+        match Config::read(&self.options) {
+            Ok(config) => self.shared.policy.send_modify(|policy| {
+                let tokens = config.auth.tokens;
+                *policy = Arc::new(Policy {
+                    tokens,
+                    ..Policy::clone(policy)
+                });
+            }),
+            Err(error) => warn!(%error, "the keys stay as they were"),
+        }
     }
 }
 
@@ -89,8 +108,12 @@ fn differences(running: &Config, read: &Config) -> Vec<&'static str> {
         let viewer = (viewer, endpoint, &config.play);
         let names = (config.registry.max_streams, config.registry.cache_bytes);
         let limits = (&config.limits, names, config.endpoint.max_requests);
+        let limits = (limits, config.drain_limit);
         [
-            ("listen", format!("{:?}", (rtmp, quic, http))),
+            (
+                "listen",
+                format!("{:?}", (rtmp, config.rtmps, quic, http, &config.takeover)),
+            ),
             ("shards", config.shards.to_string()),
             ("tls", config.tls.is_some().to_string()),
             ("publisher", format!("{:?}", config.ingest)),

@@ -18,6 +18,7 @@ use crate::stats::snapshot::{
 };
 use crate::stats::{Merged, StreamFacts};
 use crate::stream::{Presence, Stream};
+use crate::tls::Acceptor;
 
 /// What the snapshots are made from.
 pub(super) struct View {
@@ -28,6 +29,8 @@ pub(super) struct View {
     pub(super) started_us: u64,
     /// Publishers' places.
     pub(super) admitted: Arc<Semaphore>,
+    /// TLS of the control listener.
+    pub(super) tls: Option<Acceptor>,
     /// Bytes that the relay may have.
     pub(super) memory: u64,
 }
@@ -45,6 +48,7 @@ impl View {
             started_us,
             admitted,
             memory,
+            tls,
         } = self;
         let shards = Arc::downgrade(&shards);
         let logged = Arc::clone(&shared);
@@ -83,6 +87,7 @@ impl View {
                 }
             }),
             pressure: Arc::clone(&shared.pressure),
+            tls,
             ready,
             reload: Arc::new(move || reload(&reloader)),
             guard: Arc::new(move |addr, shown| guard(&door, addr, shown)),

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use weir_protocol::moqt::message::{FetchKind, Redirect, RequestError};
 use weir_protocol::moqt::token::Token;
-use weir_protocol::moqt::{FullTrackName, Message, Namespace, Params, RequestErrorCode};
+use weir_protocol::moqt::{
+    FullTrackName, Message, Namespace, Params, RequestErrorCode, SessionError,
+};
 
-use super::{Session, hop};
+use super::{Close, Session, hop};
 use crate::auth::{Action, Attempt, CREDENTIALS_MAX, DenialKind, credentials_of_query};
 use crate::pressure::{Limit, Place, Ticket};
 use crate::shard::Context;
@@ -145,7 +147,7 @@ impl Session {
             key_in_name: false,
             now_s: clock::unix_ms() / 1000,
         };
-        let grant = self.context.shared.authorize(attempt).await;
+        let grant = self.context.shared.authorize(attempt.clone()).await;
         let grant = grant.map_err(|denial| {
             let code = match denial.kind {
                 DenialKind::Expired => RequestErrorCode::ExpiredAuthToken,
@@ -156,6 +158,13 @@ impl Session {
             };
             RequestError::new(code, denial.reason)
         })?;
+        if grant.who.is_some() {
+            let mut granted = self.granted.lock();
+            let same = |known: &Attempt| known.action == action && known.name == attempt.name;
+            granted.retain(|known| !same(known));
+            granted.truncate(GRANTS_MAX - 1);
+            granted.push(attempt);
+        }
         if let Some(until_s) = grant.until_s {
             self.expiry.send_modify(|expiry| {
                 *expiry = Some(expiry.map_or(until_s, |known| known.min(until_s)));
@@ -229,6 +238,22 @@ pub(super) async fn expired(expiry: &mut watch::Receiver<Option<u64>>) {
         }
     }
 }
+
+/// Asks anew about what was granted for a credential: when one was taken back, the session is over.
+pub(super) async fn reconsider(session: &Session) -> Result<(), Close> {
+    let granted = session.granted.lock().clone();
+    let now_s = clock::unix_ms() / 1000;
+    for attempt in granted {
+        let attempt = Attempt { now_s, ..attempt };
+        if let Err(denial) = session.context.shared.authorize(attempt).await {
+            return Err(Close::new(SessionError::Unauthorized, denial.reason));
+        }
+    }
+    Ok(())
+}
+
+/// Grants of a session that are asked about anew: more than a player has streams.
+const GRANTS_MAX: usize = 64;
 
 /// When somebody who was refused for load may ask again: a shard has to be calm for three seconds.
 const RETRY_MS: u64 = 5_000;

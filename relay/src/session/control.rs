@@ -10,6 +10,7 @@ use weir_protocol::moqt::{Message, SessionError, StreamRole, UniStreamType, Vers
 use super::{Close, Session};
 use crate::peer::{self, READ_BYTES};
 pub(super) use crate::peer::{MessageError, MessageReader, stream_code};
+use crate::shard::Phase;
 
 /// How the relay names itself.
 const IMPLEMENTATION: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
@@ -47,8 +48,11 @@ impl Sender {
     /// Asks the peer to leave.
     pub(super) async fn goaway(&mut self, session: &Session) {
         let next = session.ids.lock().peer_next();
+        // Where a newer relay takes over, the way is the same.
+        let stays = *session.context.shared.phase.borrow() == Phase::HandedOver;
+        let uri = session.config().drain_to.clone().filter(|_| !stays);
         let goaway = Goaway {
-            uri: session.config().drain_to.clone().unwrap_or_default(),
+            uri: uri.unwrap_or_default(),
             timeout_ms: GOAWAY_TIMEOUT_MS,
             request_id: (session.version == Version::Draft18).then_some(next),
         };

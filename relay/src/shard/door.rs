@@ -29,9 +29,18 @@ impl Door {
     /// Lets a handshake begin, or turns it away.
     pub(super) fn open(&mut self, context: &Context, incoming: quinn::Incoming) -> Option<Coming> {
         let shared = &context.shared;
-        if *shared.phase.borrow() != Phase::Running {
-            incoming.refuse();
-            return None;
+        let phase = *shared.phase.borrow();
+        match phase {
+            Phase::Running => {}
+            // It will be sent again, and reach the newer relay.
+            Phase::HandedOver => {
+                incoming.ignore();
+                return None;
+            }
+            Phase::Draining | Phase::Stopped => {
+                incoming.refuse();
+                return None;
+            }
         }
         let addr = incoming.remote_address().ip();
         if !shared.policy().addresses.admit(addr) {

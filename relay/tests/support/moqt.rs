@@ -261,6 +261,30 @@ impl MoqtClient {
         self.connection.send_datagram(datagram).unwrap();
     }
 
+    /// The same, which may fail: the relay may have had enough.
+    pub(crate) fn throw_data(&self, bytes: &[u8]) {
+        let thrown = async {
+            let mut send = self.connection.open_uni().await.ok()?;
+            send.write_all(bytes).await.ok()
+        };
+        drop(
+            self.runtime
+                .block_on(async { timeout(ANSWER, thrown).await }),
+        );
+    }
+
+    /// Opens a request stream with these bytes; the relay may have had enough.
+    pub(crate) fn throw_request(&self, bytes: &[u8]) {
+        let thrown = async {
+            let (mut send, _recv) = self.connection.open_bi().await.ok()?;
+            send.write_all(bytes).await.ok()
+        };
+        drop(
+            self.runtime
+                .block_on(async { timeout(ANSWER, thrown).await }),
+        );
+    }
+
     /// Writes to the control stream.
     #[track_caller]
     pub(crate) fn say(&mut self, bytes: &[u8]) {

@@ -21,6 +21,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("xvfb-run", "xvfb"),
     ("obs", "obs-studio"),
     ("dbus-run-session", "dbus"),
+    ("openssl", "openssl"),
 ];
 
 /// The real clock: these tests are about real processes.

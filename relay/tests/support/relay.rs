@@ -72,7 +72,12 @@ impl Weir {
     pub(crate) fn start_on([rtmp, quic, http]: [&str; 3], args: &[&str]) -> Self {
         let mut command = weir(&["serve", "--rtmp", rtmp, "--quic", quic, "--http", http]);
         command.args(args);
-        let mut process = Process::spawn("weir-serve", &mut command);
+        Self::adopt(Process::spawn("weir-serve", &mut command))
+    }
+
+    /// A relay that was started in another way.
+    #[track_caller]
+    pub(crate) fn adopt(mut process: Process) -> Self {
         let printed = wait_for("the relay's ready line", START, || {
             let printed = process.stdout();
             if printed.lines().any(|line| line == "ready") {
@@ -114,6 +119,17 @@ impl Weir {
     /// Where to pull it over WebTransport.
     pub(crate) fn https_url(&self, name: &str) -> String {
         format!("https://{}/{name}", self.quic)
+    }
+
+    /// The address that the relay printed under this name.
+    #[track_caller]
+    pub(crate) fn printed(&self, name: &str) -> SocketAddr {
+        let printed = self.process.stdout();
+        let mut lines = printed.lines();
+        let found = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        found
+            .and_then(|addr| addr.parse().ok())
+            .unwrap_or_else(|| panic!("{printed}"))
     }
 
     /// What the relay logged so far.
@@ -195,6 +211,11 @@ impl Weir {
     /// Sends SIGHUP.
     pub(crate) fn hang_up(&mut self) {
         self.process.signal("HUP");
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&mut self, signal: &str) {
+        self.process.signal(signal);
     }
 
     /// Sends SIGTERM.

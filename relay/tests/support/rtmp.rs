@@ -159,12 +159,17 @@ impl Publisher {
 
     /// Sends a tag as a message.
     pub(crate) fn send(&mut self, tag: &FlvTag) {
+        self.try_send(tag).unwrap();
+    }
+
+    /// The same for a server that may have left.
+    pub(crate) fn try_send(&mut self, tag: &FlvTag) -> io::Result<()> {
         let (chunk_stream, kind) = match tag.kind {
             Kind::Audio => (4, 8),
             Kind::Video => (6, 9),
-            Kind::Other => return,
+            Kind::Other => return Ok(()),
         };
-        self.message(chunk_stream, kind, STREAM, tag.timestamp_ms, &tag.body);
+        self.try_message(chunk_stream, kind, STREAM, tag.timestamp_ms, &tag.body)
     }
 
     /// Sends the tags at the pace of their timestamps.
@@ -182,7 +187,32 @@ impl Publisher {
         self.socket.write_all(bytes)
     }
 
+    /// Whether the server has ended the connection.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.socket.set_nonblocking(true).unwrap();
+        let mut bytes = [0; 4096];
+        let read = self.socket.read(&mut bytes);
+        self.socket.set_nonblocking(false).unwrap();
+        match read {
+            Ok(0) => true,
+            Ok(_) => false,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
     fn message(&mut self, chunk_stream: u8, kind: u8, stream: u32, time_ms: u32, body: &[u8]) {
+        self.try_message(chunk_stream, kind, stream, time_ms, body)
+            .unwrap();
+    }
+
+    fn try_message(
+        &mut self,
+        chunk_stream: u8,
+        kind: u8,
+        stream: u32,
+        time_ms: u32,
+        body: &[u8],
+    ) -> io::Result<()> {
         let length = u32::try_from(body.len()).unwrap();
         let mut chunk = vec![chunk_stream];
         chunk.extend(&time_ms.to_be_bytes()[1..]);
@@ -190,7 +220,7 @@ impl Publisher {
         chunk.push(kind);
         chunk.extend(stream.to_le_bytes());
         chunk.extend(body);
-        self.socket.write_all(&chunk).unwrap();
+        self.socket.write_all(&chunk)
     }
 
     fn printable(&self) -> String {

@@ -13,17 +13,17 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
     (
         "relay",
         "auth clock config endpoint http ingest net peer play pressure registry ring sender \
-         session shard stats stream subscription upstream",
+         session shard stats stream subscription tls upstream",
     ),
     // It gathers each room's own `Config`.
     (
         "config",
-        "auth client clock endpoint http ingest net play pressure registry sender session shard \
-         stream upstream",
+        "ask auth client clock endpoint http ingest net play pressure registry sender session \
+         shard stream upstream",
     ),
     (
         "shard",
-        "auth clock endpoint ingest net play pressure registry sender session stats stream \
+        "ask auth clock endpoint ingest net play pressure registry sender session stats stream \
          upstream",
     ),
     (
@@ -49,10 +49,12 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
     ("client", "endpoint net"),
     ("peer", "clock ring stats stream"),
     ("sender", "clock ring stats stream subscription"),
-    ("http", "auth clock pressure registry stats stream"),
+    ("http", "auth clock pressure registry stats stream tls"),
+    ("tls", "clock endpoint pressure"),
     ("registry", "ring stats stream"),
     ("stream", "auth clock ring stats"),
     ("subscription", "ring stats"),
+    ("ask", ""),
     ("auth", ""),
     ("pressure", ""),
     ("stats", ""),
@@ -89,6 +91,8 @@ const HOMES: &[(&str, &str)] = &[
     ("web_transport_proto", "client endpoint session"),
     ("socket2", "net loadtest/"),
     ("libc", "net loadtest/"),
+    ("rustix", "net"),
+    ("tokio_rustls", "tls"),
     ("axum", "http"),
     ("hyper", "http"),
     ("hyper_util", "http"),

@@ -1,5 +1,6 @@
 //! Asks a relay's API, blocking.
 
+use crate::ask;
 use crate::stats::snapshot::{StreamDetail, StreamList};
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -61,8 +62,9 @@ impl Base {
             format!("http://{url}")
         };
         let uri: Uri = full.parse().map_err(|_| bad("it cannot be parsed"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(bad("its scheme is not http"));
+        let scheme = uri.scheme_str().unwrap_or_default();
+        if !matches!(scheme, "http" | "https") {
+            return Err(bad("its scheme is neither http nor https"));
         }
         let authority = uri.authority().ok_or_else(|| bad("it names no host"))?;
         if authority.host().is_empty() {
@@ -82,7 +84,7 @@ impl Base {
             return Err(bad("it has a query"));
         }
         let path = uri.path().trim_end_matches('/');
-        Ok(Self(format!("http://{authority}{path}")))
+        Ok(Self(format!("{scheme}://{authority}{path}")))
     }
 }
 
@@ -101,6 +103,7 @@ impl Client {
             .http_status_as_error(false)
             // The relay is usually this host or one beside it, which a proxy does not see.
             .proxy(None)
+            .tls_config(ask::tls())
             .build();
         Self {
             base,
@@ -211,8 +214,10 @@ mod tests {
     #[test]
     fn other_addresses_are_refused_with_the_reason() {
         for (url, reason) in [
-            ("https://127.0.0.1:8080", "its scheme is not http"),
-            ("rtmp://127.0.0.1/live", "its scheme is not http"),
+            (
+                "rtmp://127.0.0.1/live",
+                "its scheme is neither http nor https",
+            ),
             ("", "it cannot be parsed"),
             ("not a url", "it cannot be parsed"),
             ("http://:8080", "it names no host"),

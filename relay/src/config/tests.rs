@@ -1,0 +1,105 @@
+//! The layers put together, what is refused, and the example file.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+
+use super::*;
+
+fn config(text: &str) -> Result<Config, ConfigError> {
+    Config::new(&Options::default(), &File::parse(text, "weir.toml")?)
+}
+
+#[test]
+fn flag_wins_over_file_and_file_over_default() {
+    let file = File::parse("shards = 3\n[listen]\nrtmp = \"127.0.0.1:1\"\n", "f").unwrap();
+    let options = Options {
+        shards: NonZeroU8::new(2),
+        ..Options::default()
+    };
+    let config = Config::new(&options, &file).unwrap();
+    assert_eq!(config.shards, 2);
+    assert_eq!(config.rtmp, Listener::At(([127, 0, 0, 1], 1).into()));
+    assert_eq!(config.quic, Listener::Anywhere(4443));
+}
+
+#[test]
+fn mistakes_are_named_with_their_line() {
+    let unknown = config("shards = 1\n[listen]\nrmtp = \"127.0.0.1:1\"\n").unwrap_err();
+    let text = unknown.to_string();
+    assert!(text.starts_with("weir.toml:3: "), "{text}");
+    assert!(text.contains("rmtp") && text.contains("rtmp"), "{text}");
+    let kind = config("[stream]\nlinger_ms = \"long\"\n").unwrap_err();
+    assert!(kind.to_string().starts_with("weir.toml:2: "), "{kind}");
+    let range = config("[viewer]\nbehind_limit_ms = 1\n").unwrap_err();
+    assert!(range.to_string().contains("50 to 600000"), "{range}");
+    let half = config("[tls]\ncert = \"c.pem\"\n").unwrap_err();
+    assert!(half.to_string().contains("tls.key"), "{half}");
+}
+
+/// The keys of a table and of what is in it, as `auth.key.stream`.
+fn keys_of(value: &toml::Value, prefix: &str, all: &mut BTreeSet<String>) {
+    for (key, value) in value.as_table().into_iter().flatten() {
+        let key = format!("{prefix}{key}");
+        keys_of(value, &format!("{key}."), all);
+        all.insert(key);
+    }
+    let list = value.as_array().into_iter().flatten();
+    list.for_each(|one| keys_of(one, prefix, all));
+}
+
+/// The same of a schema.
+fn keys_in(schema: &serde_json::Value, root: &Json, prefix: &str, all: &mut BTreeSet<String>) {
+    let parts = ["anyOf", "allOf"].map(|key| schema[key].as_array());
+    for part in parts
+        .into_iter()
+        .flatten()
+        .flatten()
+        .chain([&schema["items"]])
+    {
+        keys_in(part, root, prefix, all);
+    }
+    if let Some(name) = schema["$ref"].as_str() {
+        let name = name.rsplit('/').next().unwrap();
+        keys_in(&root["$defs"][name], root, prefix, all);
+    }
+    for (key, value) in schema["properties"].as_object().into_iter().flatten() {
+        let key = format!("{prefix}{key}");
+        keys_in(value, root, &format!("{key}."), all);
+        all.insert(key);
+    }
+}
+
+#[test]
+fn example_file_has_the_keys_of_the_schema_and_no_others() {
+    let example = include_str!("../../weir.example.toml");
+    let uncommented = example.replace("#= ", "");
+    let (mut told, mut known) = (BTreeSet::new(), BTreeSet::new());
+    keys_of(&toml::from_str(&uncommented).unwrap(), "", &mut told);
+    let schema = File::schema();
+    keys_in(&schema, &schema, "", &mut known);
+    // The other form of a key's secret.
+    known.remove("auth.key.plain");
+    assert_eq!(told, known);
+}
+
+#[test]
+fn example_file_has_every_key_with_its_default() {
+    let example = include_str!("../../weir.example.toml");
+    let uncommented: String = example
+        .lines()
+        .map(|line| line.strip_prefix("#= ").unwrap_or(line))
+        .fold(String::new(), |text, line| text + line + "\n");
+    File::parse(&uncommented, "weir.example.toml").unwrap();
+    // Of those without a fixed default some name files, which are not here.
+    let file = File::parse(example, "weir.example.toml").unwrap();
+    let told = Config::new(&Options::default(), &file).unwrap();
+    let silent = config("").unwrap();
+    let shown = |config: &Config| {
+        let parts = (&config.registry, &config.session, &config.ingest);
+        let others = (&config.endpoint, &config.play, &config.upstream);
+        format!("{parts:?} {others:?} {:?}", config.auth)
+    };
+    assert_eq!(shown(&told), shown(&silent));
+    assert_eq!(told.limits, silent.limits);
+}
