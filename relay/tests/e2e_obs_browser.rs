@@ -17,6 +17,7 @@ const PICTURES: u64 = 30;
 
 /// Looks at every picture of the page: how many were another than the one before.
 const WATCH: &str = "
+    await customElements.whenDefined('weir-player');
     const player = document.querySelector('weir-player');
     const small = new OffscreenCanvas(16, 9).getContext('2d', { willReadFrequently: true });
     window.moved = 0;
@@ -36,7 +37,7 @@ const WATCH: &str = "
 fn watch(relay: &Weir, name: &str) -> Browser {
     let browser = Browser::start();
     browser.open(&format!("http://{}/watch/{name}", relay.http));
-    browser.run(WATCH);
+    browser.run_async(WATCH);
     browser
 }
 

@@ -42,8 +42,10 @@ impl<'a> Viewer<'a> {
     #[track_caller]
     pub(crate) fn open_page(browser: &'a Browser, url: &str) -> Vec<Self> {
         browser.open(url);
-        let count = browser.run(&format!(
+        // A page is loaded before its players are what their module makes of them.
+        let count = browser.run_async(&format!(
             "{};
+             await customElements.whenDefined('weir-player');
              const players = [...document.querySelectorAll('weir-player')];
              window.viewers = players.map((player) => ({{ player, seen: window.watch(player) }}));
              return players.length;",
