@@ -1,7 +1,10 @@
 //! `weir check FILE`: is this configuration right? And what may be in one: `--schema`.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+use anyhow::Context;
 
 use crate::config::{Config, File, Options};
 
@@ -20,7 +23,8 @@ pub struct CheckArgs {
 #[expect(clippy::print_stdout, reason = "the answer")]
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let Some(path) = args.file.as_ref().filter(|_| !args.schema) else {
-        println!("{:#}", File::schema());
+        // Its reader may stop early, as `head` does.
+        writeln!(io::stdout(), "{:#}", File::schema()).context("standard output")?;
         return Ok(ExitCode::SUCCESS);
     };
     let checked = File::read(path).and_then(|file| Config::new(&Options::default(), &file));

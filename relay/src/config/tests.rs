@@ -49,14 +49,10 @@ fn keys_of(value: &toml::Value, prefix: &str, all: &mut BTreeSet<String>) {
 }
 
 /// The same of a schema.
-fn keys_in(schema: &serde_json::Value, root: &Json, prefix: &str, all: &mut BTreeSet<String>) {
+fn keys_in(schema: &Json, root: &Json, prefix: &str, all: &mut BTreeSet<String>) {
     let parts = ["anyOf", "allOf"].map(|key| schema[key].as_array());
-    for part in parts
-        .into_iter()
-        .flatten()
-        .flatten()
-        .chain([&schema["items"]])
-    {
+    let parts = parts.into_iter().flatten().flatten();
+    for part in parts.chain(schema.get("items")) {
         keys_in(part, root, prefix, all);
     }
     if let Some(name) = schema["$ref"].as_str() {

@@ -292,7 +292,7 @@ fn exit_codes_tell_a_bad_address_from_a_relay_that_is_down() {
     };
     assert_eq!(code(closed.to_string()), format!("{:?}", ExitCode::from(1)));
     assert_eq!(
-        code("https://x".to_owned()),
+        code("rtmp://x".to_owned()),
         format!("{:?}", ExitCode::from(64))
     );
 }
