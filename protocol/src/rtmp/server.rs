@@ -293,8 +293,8 @@ impl Session {
         })
     }
 
-    /// Metadata of a peer that publishes nothing is dropped. Which of its streams it is about is not
-    /// looked at: encoders have one.
+    /// Metadata of a peer that publishes nothing is dropped. Which of its streams it is about is
+    /// not looked at: encoders have one.
     fn on_data(&mut self, message: &Message) -> Result<(), Error> {
         if self.streams.iter().all(|stream| stream.key.is_none()) {
             return Ok(());

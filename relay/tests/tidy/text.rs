@@ -20,8 +20,13 @@ const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
 const UNSAFE_INVENTORY: &[(&str, usize, &str)] = &[
     (
         "relay/src/net.rs",
-        3,
-        "socket options that socket2 does not know",
+        2,
+        "TCP_INFO, which socket2 does not know",
+    ),
+    (
+        "relay/src/net/steering.rs",
+        1,
+        "SO_ATTACH_REUSEPORT_CBPF, which socket2 does not know",
     ),
     (
         "benches/tests/allocations/",
@@ -136,7 +141,7 @@ fn unsafe_code(source: &Source) -> Vec<String> {
     for line in source.lines_with_word("unsafe") {
         if !allowed {
             complaints.push(format!(
-                "{}:{line}: `unsafe` belongs in relay/src/net.rs",
+                "{}:{line}: `unsafe` that is not in UNSAFE_INVENTORY",
                 source.path
             ));
         } else if !lines[line - 1].contains("unsafe fn") && !has_safety_comment(&lines[..line - 1])
@@ -251,7 +256,7 @@ mod tests {
     fn more_or_less_unsafe_than_is_listed_is_caught() {
         let text = "//! A.\nfn f() {\n    // SAFETY: g has no rule.\n    unsafe { g() }\n}\n";
         let found = unsafe_inventory(&[Source::new("relay/src/net.rs", text)]);
-        assert!(found[0].contains("1 lines of `unsafe`, 3 in"), "{found:?}");
+        assert!(found[0].contains("1 lines of `unsafe`, 2 in"), "{found:?}");
     }
 
     #[test]
