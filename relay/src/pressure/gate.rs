@@ -14,6 +14,9 @@ pub struct Gate {
     rate: u32,
     exempt: Vec<IpNet>,
     addresses: HashMap<IpAddr, Held>,
+    /// Until then nobody in the table can be forgotten, so that a full one is not looked through
+    /// for each address that comes.
+    free_us: u64,
 }
 
 #[derive(Debug)]
@@ -30,6 +33,7 @@ impl Gate {
             rate: config.connects_per_s,
             exempt: config.exempt.clone(),
             addresses: HashMap::new(),
+            free_us: 0,
         }
     }
 
@@ -77,6 +81,9 @@ impl Gate {
     pub fn leave(&mut self, addr: IpAddr) {
         if let Some(held) = self.key(addr).and_then(|key| self.addresses.get_mut(&key)) {
             held.open = held.open.saturating_sub(1);
+            if held.open == 0 {
+                self.free_us = self.free_us.min(held.bucket.full_us);
+            }
         }
     }
 
@@ -84,18 +91,35 @@ impl Gate {
     fn held(&mut self, addr: IpAddr, now_us: u64) -> Option<&mut Held> {
         let key = self.key(addr)?;
         if self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&key) {
-            self.addresses
-                .retain(|_, held| held.open > 0 || !held.bucket.is_full(now_us));
+            if now_us >= self.free_us {
+                self.forget(now_us);
+            }
             if self.addresses.len() >= ADDRESSES_MAX {
                 // So many at a time: the limits that hold for all together hold for this one.
                 return None;
             }
         }
-        let new = || Held {
-            open: 0,
-            bucket: Bucket::new(now_us),
-        };
-        Some(self.addresses.entry(key).or_insert_with(new))
+        let free_us = &mut self.free_us;
+        Some(self.addresses.entry(key).or_insert_with(|| {
+            *free_us = now_us.min(*free_us);
+            Held {
+                open: 0,
+                bucket: Bucket::new(now_us),
+            }
+        }))
+    }
+
+    /// Forgets those who are not connected and could come as often as somebody new.
+    fn forget(&mut self, now_us: u64) {
+        let mut free_us = u64::MAX;
+        self.addresses.retain(|_, held| {
+            let stays = held.open > 0 || !held.bucket.is_full(now_us);
+            if stays && held.open == 0 {
+                free_us = free_us.min(held.bucket.full_us);
+            }
+            stays
+        });
+        self.free_us = free_us;
     }
 
     /// What an address is counted under; none for those without limits.
