@@ -6,13 +6,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::time::timeout;
 use url::Url;
-use web_transport_quinn::proto::ConnectRequest;
-use web_transport_quinn::{SendStream, Session};
 use weir_protocol::moqt::message::Setup;
 use weir_protocol::moqt::{Message, StreamRole, Version};
 
 use crate::endpoint::{self, H3, Verifier};
-use crate::net;
+use crate::webtransport::{ConnectRequest, SendStream, Session};
+use crate::{net, quic};
 
 /// What carries a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +162,7 @@ pub struct Manner<'a> {
 #[derive(Debug)]
 pub struct Connected {
     /// The endpoint, which no other session shares.
-    pub endpoint: quinn::Endpoint,
+    pub endpoint: quic::Endpoint,
     /// The session.
     pub session: Session,
     /// Its draft.
@@ -211,7 +210,10 @@ async fn connect_to(
     let endpoint = endpoint::client(socket, address.verifier.clone(), alpn, manner.idle);
     let endpoint = endpoint.map_err(|error| text(&error))?;
     let connecting = endpoint.connect(addr, &address.host);
-    let connection = connecting.map_err(|error| text(&error))?.await;
+    let connection = connecting
+        .map_err(|error| text(&error))?
+        .established()
+        .await;
     let connection = connection.map_err(|error| text(&error))?;
     let session = match address.transport {
         Transport::Quic => Session::raw(connection),

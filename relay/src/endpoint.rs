@@ -7,11 +7,16 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
-use quinn::{ConnectionId, ConnectionIdGenerator, VarInt};
+use quinn_proto::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
+use quinn_proto::{
+    ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, ServerConfig,
+    TransportConfig, VarInt,
+};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use weir_protocol::moqt::Version;
+
+use crate::quic;
 
 pub use certificate::{Certificate, CertificateError, RENEW_AFTER, Verifier};
 
@@ -49,17 +54,16 @@ pub fn server(
     shard: u8,
     certificate: &Arc<Certificate>,
     config: &Config,
-) -> io::Result<quinn::Endpoint> {
-    let mut endpoint = quinn::EndpointConfig::default();
+) -> io::Result<quic::Endpoint> {
+    let mut endpoint = EndpointConfig::default();
     endpoint.cid_generator(move || Box::new(ShardIds { shard }));
     let crypto = server_crypto(certificate).map_err(io::Error::other)?;
-    let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    let mut server = ServerConfig::with_crypto(Arc::new(crypto));
     server.transport_config(Arc::new(server_transport(config)));
     // One handshake's flight is three datagrams; what does not fit is retransmitted.
     server.incoming_buffer_size(16 << 10);
     server.max_incoming(MAX_PENDING_HANDSHAKES);
-    let runtime = Arc::new(quinn::TokioRuntime);
-    quinn::Endpoint::new(endpoint, Some(server), socket, runtime)
+    quic::Endpoint::new(endpoint, Some(server), None, socket)
 }
 
 /// Makes a client's endpoint. Must be called on a runtime.
@@ -70,27 +74,23 @@ pub fn client(
     verifier: Verifier,
     alpn: &[&str],
     idle: Duration,
-) -> io::Result<quinn::Endpoint> {
+) -> io::Result<quic::Endpoint> {
     let crypto = client_crypto(verifier, alpn).map_err(io::Error::other)?;
-    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-    let mut transport = quinn::TransportConfig::default();
+    let mut config = ClientConfig::new(Arc::new(crypto));
+    let mut transport = TransportConfig::default();
     transport.max_idle_timeout(idle.try_into().ok());
     // Silence is noticed when a few of these are lost in a row.
     transport.keep_alive_interval(Some(idle / 5));
     transport.initial_mtu(INITIAL_MTU);
     transport.max_concurrent_uni_streams(VarInt::from_u32(CLIENT_UNI_STREAMS));
     config.transport_config(Arc::new(transport));
-    let runtime = Arc::new(quinn::TokioRuntime);
-    let endpoint = quinn::EndpointConfig::default();
-    let mut endpoint = quinn::Endpoint::new(endpoint, None, socket, runtime)?;
-    endpoint.set_default_client_config(config);
-    Ok(endpoint)
+    quic::Endpoint::new(EndpointConfig::default(), None, Some(config), socket)
 }
 
-fn server_transport(config: &Config) -> quinn::TransportConfig {
-    let mut transport = quinn::TransportConfig::default();
+fn server_transport(config: &Config) -> TransportConfig {
+    let mut transport = TransportConfig::default();
     transport.initial_mtu(INITIAL_MTU);
-    // quinn keeps state for every stream that it allows: the session allows more as it sees use.
+    // Each stream that is allowed costs state: the session allows more as it sees use.
     let requests = config.max_requests.min(INITIAL_REQUESTS);
     transport.max_concurrent_bidi_streams(VarInt::from_u32(requests));
     transport.max_concurrent_uni_streams(VarInt::from_u32(config.max_peer_streams));

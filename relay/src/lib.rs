@@ -3,7 +3,7 @@
 //! # The way of a frame
 //!
 //! ```text
-//!  OBS ─TCP─► ingest ─────────► track ring ──────────► subscription ─────► quinn stream ─► UDP
+//!  OBS ─TCP─► ingest ─────────► track ring ──────────► subscription ─────► QUIC stream ──► UDP
 //!             RTMP chunks are    groups of shared       one cursor a        the same Bytes
 //!             copied once, into  objects (Bytes),       viewer; decides     written to every
 //!             the object's own   one writer,            next / skip /       viewer, no encode,
@@ -16,7 +16,7 @@
 //! chunk reader copies the payload straight behind room for the object's header; when the message
 //! is complete the header is written backwards into that room (`protocol::body`,
 //! `ingest::packager`). From there on the object is a reference count. A viewer costs no encoding,
-//! no allocation and no copy until quinn builds the encrypted packet.
+//! no allocation and no copy until the encrypted packet is built.
 //!
 //! # Threads
 //!
@@ -25,14 +25,15 @@
 //!  ┌─────────────────────┐      ┌───────────────┐    ┌───────────────┐  a current-thread runtime,
 //!  │ accept publishers ──┼─────►│ ingest        │    │ ingest        │  a UDP socket of one
 //!  │ HTTP, metrics       │      │ sessions      │    │ sessions      │  SO_REUSEPORT group,
-//!  │ sweep, certificate  │      │ pump a track  │    │ pump a track  │  a quinn endpoint
+//!  │ sweep, certificate  │      │ pump a track  │    │ pump a track  │  one QUIC driver
 //!  └─────────┬───────────┘      └──────┬────────┘    └──────┬────────┘
 //!            └───────── registry ── streams ── rings ───────┘            all that is shared
 //! ```
 //!
 //! A packet reaches the shard that its connection ID names ([`net`]). A published object wakes a
-//! [pump](sender) once a shard and track, which walks its viewers. Ingest waits for a reader at
-//! most as long as the reader clones one object's handle ([`ring`]).
+//! [pump](sender) once a shard and track, which walks its viewers; the [driver](quic) sends what it
+//! has written in one pass over their connections. Ingest waits for a reader at most as long as the
+//! reader clones one object's handle ([`ring`]).
 //!
 //! # Rooms
 //!
@@ -45,7 +46,7 @@
 //! | [`shard`] | one core: runtime, endpoint, its sessions and publishers |
 //! | [`ingest`] | RTMP socket ↔ `protocol::rtmp` ↔ the writing side of a stream |
 //! | [`play`] | the reading side of a stream ↔ the socket of an RTMP player |
-//! | [`endpoint`] | quinn endpoint: TLS, ALPN, limits, connection IDs that name the shard |
+//! | [`endpoint`] | QUIC endpoint: TLS, ALPN, limits, connection IDs that name the shard |
 //! | [`session`] | a QUIC connection ↔ MoQT requests |
 //! | [`hang`] | tracks as moq-dev's players want them, made from the stream's own |
 //! | [`upstream`] | an edge: other relays' streams, opened when somebody asks |
@@ -62,15 +63,16 @@
 //! | [`stats`] | stages, recorders, windows, snapshots; pure |
 //! | [`http`] | control listener: API, metrics, pages; `web/` has the player's modules |
 //! | [`tls`] | TLS on TCP: `https`, and RTMPS in front of `ingest` |
+//! | [`webtransport`] | WebTransport over HTTP/3, and raw QUIC as if it were that |
+//! | [`quic`] | one driver for all connections of a socket, and their handles |
 //! | [`net`] | every socket option |
 //! | [`clock`] | the only reader of a clock |
 //!
 //! Imports go one way: `cli → relay → shard → {ingest → play, session → sender, upstream →
-//! client}, http → peer → {stream, registry, subscription, stats, auth,
-//! pressure} → ring → protocol`. Ingest
-//! and the MoQT side never import each other; quinn appears in endpoint, session, sender, peer,
-//! upstream and client only (and in `weir pull`), socket2 in net, axum in http. `tests/tidy.rs`
-//! checks this.
+//! client}, http → peer → {stream, registry, subscription, stats, auth, pressure} → ring →
+//! protocol`, and what carries MoQT's streams is `webtransport → quic`. Ingest and the MoQT side
+//! never import each other; quinn-proto appears in quic and endpoint only, socket2 in net, axum in
+//! http. `tests/tidy.rs` checks this.
 //!
 //! # What is not here, and where it would go
 //!
@@ -92,6 +94,7 @@ pub mod net;
 pub mod peer;
 pub mod play;
 pub mod pressure;
+pub mod quic;
 pub mod registry;
 pub mod relay;
 pub mod ring;
@@ -103,3 +106,4 @@ pub mod stream;
 pub mod subscription;
 pub mod tls;
 pub mod upstream;
+pub mod webtransport;

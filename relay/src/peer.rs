@@ -31,7 +31,6 @@ use bytes::BytesMut;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use web_transport_quinn::{RecvStream, Session};
 use weir_protocol::moqt::datagram::ObjectDatagram;
 use weir_protocol::moqt::message::RequestError;
 use weir_protocol::moqt::object::{DataError, Remedy};
@@ -39,6 +38,8 @@ use weir_protocol::moqt::{
     Message, RequestErrorCode, RequestIds, RequestKind, SessionError, StreamResetCode, StreamRole,
     Version,
 };
+
+use crate::webtransport::{RecvStream, SendStream, Session};
 
 pub use inlet::{Inlet, Registration};
 pub use message::{Mend, MessageError, MessageReader, READ_BYTES, send, stream_code};
@@ -94,7 +95,7 @@ pub struct Exchange {
     /// What the peer says.
     pub reader: MessageReader,
     /// What it hears.
-    pub stream: web_transport_quinn::SendStream,
+    pub stream: SendStream,
     kind: RequestKind,
     version: Version,
 }

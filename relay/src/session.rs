@@ -1,6 +1,6 @@
 //! One QUIC connection: the MoQT session on it, and its requests.
 //!
-//! Raw QUIC and WebTransport look the same from here on: `web-transport-quinn` adapts the one to
+//! Raw QUIC and WebTransport look the same from here on: [`webtransport`] adapts the one to
 //! the other. Each request is a task of its own, with its own bidirectional stream; a protocol
 //! violation in any of them ends the session, and nothing but the session.
 
@@ -31,7 +31,6 @@ use tokio::sync::{SetOnce, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, info};
-use web_transport_quinn as wt;
 use weir_protocol::moqt::message::Setup;
 use weir_protocol::moqt::{
     DecodeError, Namespace, RequestIdError, RequestIds, SessionError, Side, Version,
@@ -43,6 +42,7 @@ use crate::peer::{Fault, Peer};
 use crate::pressure::Place;
 use crate::shard::{Context, Phase};
 use crate::stream::next_viewer;
+use crate::{quic, webtransport};
 use quirks::Quirks;
 use subscribe::Joinable;
 use viewer::Viewing;
@@ -131,7 +131,7 @@ impl From<RequestIdError> for Close {
 struct Session {
     id: u64,
     context: Arc<Context>,
-    connection: Arc<wt::Session>,
+    connection: Arc<webtransport::Session>,
     version: Version,
     setup: SetOnce<Setup>,
     ids: Arc<Mutex<RequestIds>>,
@@ -151,7 +151,11 @@ struct Session {
 }
 
 impl Session {
-    fn new(context: &Arc<Context>, connection: wt::Session, version: Version) -> Arc<Self> {
+    fn new(
+        context: &Arc<Context>,
+        connection: webtransport::Session,
+        version: Version,
+    ) -> Arc<Self> {
         let connection = Arc::new(connection);
         let ids = Arc::new(Mutex::new(RequestIds::new(Side::Server)));
         let peer = Peer::new(Arc::clone(&connection), version, Arc::clone(&ids));
@@ -188,7 +192,7 @@ impl Session {
 /// A connection that the shard's door has let in.
 #[derive(Debug)]
 pub(crate) struct Coming {
-    pub(crate) incoming: quinn::Incoming,
+    pub(crate) incoming: quic::Incoming,
     /// Its place among the handshakes.
     pub(crate) place: Place,
     /// Whether its address is known to be true.
@@ -234,36 +238,33 @@ pub(crate) async fn serve(context: &Arc<Context>, coming: Coming) {
 }
 
 /// The handshakes: QUIC, and for WebTransport HTTP/3 too. Agrees on the draft.
-async fn establish(incoming: quinn::Incoming) -> Result<(wt::Session, Version), String> {
+async fn establish(incoming: quic::Incoming) -> Result<(webtransport::Session, Version), String> {
     let connecting = incoming.accept().map_err(|error| error.to_string())?;
-    let connection = connecting.await.map_err(|error| error.to_string())?;
-    let alpn = alpn(&connection).unwrap_or_default();
+    let connection = connecting
+        .established()
+        .await
+        .map_err(|error| error.to_string())?;
+    let alpn = connection.protocol().unwrap_or_default();
     if alpn != H3 {
         let version = Version::from_alpn(&alpn).ok_or("no draft in the ALPN")?;
-        return Ok((wt::Session::raw(connection), version));
+        return Ok((webtransport::Session::raw(connection), version));
     }
-    let request = wt::Request::accept(connection).await;
+    let request = webtransport::Request::accept(connection).await;
     let request = request.map_err(|error| format!("HTTP/3: {error}"))?;
-    let offered = |version: &&Version| request.protocols.iter().any(|p| p == version.alpn());
+    let offered = |version: &&Version| request.protocols().iter().any(|p| p == version.alpn());
     let Some(version) = Version::ALL.iter().find(offered).copied() else {
-        let offered = request.protocols.join(", ");
+        let offered = request.protocols().join(", ");
         // The peer hears the status; what it offered is worth a line here.
         let _ = request.reject(http::StatusCode::BAD_REQUEST).await;
         return Err(format!(
             "WebTransport without a draft that we speak: [{offered}]"
         ));
     };
-    let response = wt::proto::ConnectResponse::OK.with_protocol(version.alpn());
+    let response = webtransport::ConnectResponse::OK.with_protocol(version.alpn());
     let session = request.respond(response).await;
     session
         .map(|session| (session, version))
         .map_err(|error| format!("WebTransport: {error}"))
-}
-
-fn alpn(connection: &quinn::Connection) -> Option<String> {
-    let data = connection.handshake_data()?;
-    let data = data.downcast::<quinn::crypto::rustls::HandshakeData>();
-    String::from_utf8(data.ok()?.protocol?).ok()
 }
 
 /// Runs the session until the peer leaves (`Ok`) or must be told to (`Err`).
@@ -334,7 +335,7 @@ impl Allowance {
         }
     }
 
-    fn on_request(&mut self, connection: &quinn::Connection, open: usize) {
+    fn on_request(&mut self, connection: &quic::Connection, open: usize) {
         if open * 2 > self.allowed as usize && self.allowed < self.limit {
             self.allowed = self.allowed.saturating_mul(2).min(self.limit);
             connection.set_max_concurrent_bi_streams(self.allowed.into());

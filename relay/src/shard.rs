@@ -20,7 +20,7 @@ use crate::endpoint::{self, Certificate};
 use crate::pressure::{self, Pressure};
 use crate::registry::Registry;
 use crate::sender::Fanout;
-use crate::{ask, clock, ingest, play, session, upstream};
+use crate::{ask, clock, ingest, play, quic, session, upstream};
 
 mod door;
 mod pulse;
@@ -262,7 +262,7 @@ fn run(
 
 async fn serve(
     context: &Arc<Context>,
-    endpoint: quinn::Endpoint,
+    endpoint: quic::Endpoint,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
     connections: &AtomicU64,
 ) {

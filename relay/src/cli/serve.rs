@@ -119,8 +119,7 @@ fn demo_url(http_port: u16) -> String {
 
 fn log_to_stderr() {
     // A viewer that closes its tab is no warning, which is what the adapter makes of it.
-    let filter = EnvFilter::try_from_env("WEIR_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,web_transport_quinn=error"));
+    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

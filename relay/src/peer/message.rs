@@ -1,9 +1,10 @@
 //! The framing of messages on control and request streams.
 
 use bytes::{Buf, BytesMut};
-use web_transport_quinn::{ReadError, RecvStream, SendStream};
 use weir_protocol::moqt::message::EncodeError;
 use weir_protocol::moqt::{DecodeError, Message, StreamResetCode, StreamRole, Version};
+
+use crate::webtransport::{ReadError, RecvStream, SendStream};
 
 /// Why no message can be read.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,6 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
-use web_transport_quinn::RecvStream;
 use weir_protocol::moqt::fetch::{FetchEvent, FetchReader};
 use weir_protocol::moqt::object::ObjectStatus;
 use weir_protocol::moqt::{GroupOrder, Location};
@@ -18,6 +17,7 @@ use super::object::Partial;
 use super::{Fault, Peer};
 use crate::clock;
 use crate::ring::{PushError, Subgroup, SubgroupEnd, SubgroupOptions};
+use crate::webtransport::RecvStream;
 
 /// A FETCH of ours on its way into a ring.
 #[derive(Debug)]

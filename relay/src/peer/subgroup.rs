@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 use tracing::debug;
-use web_transport_quinn::{ReadError, RecvStream};
 use weir_protocol::moqt::object::Remedy;
 use weir_protocol::moqt::subgroup::{SubgroupHeader, SubgroupId, SubgroupPiece, SubgroupReader};
 use weir_protocol::moqt::{PublishDoneCode, StreamResetCode};
@@ -18,6 +17,7 @@ use super::object::Partial;
 use super::{Fault, Peer, Room};
 use crate::clock;
 use crate::ring::{PushError, Subgroup, SubgroupEnd, SubgroupOptions};
+use crate::webtransport::{ReadError, RecvStream};
 
 /// Counts a stream among those that are read.
 struct Reading<'a>(&'a Inlet);

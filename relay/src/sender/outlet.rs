@@ -1,16 +1,16 @@
-//! What the fan-out needs of a viewer's connection, and how quinn's gives it.
+//! What the fan-out needs of a viewer's connection, and how a session gives it.
 //!
 //! The fan-out is written against these two traits, so that it can be driven without a network.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use web_transport_quinn::{SendStream, Session};
 
 use super::send_window;
+use crate::webtransport::{self, SendStream, Session};
 
 /// A viewer's connection.
 pub trait Outlet: Send + Sync + 'static {
@@ -76,7 +76,7 @@ impl Outlet for Session {
     }
 
     fn fit_send_window(&self) {
-        let cwnd = quinn::Connection::stats(self).path.cwnd;
+        let cwnd = self.stats().path.cwnd;
         self.set_send_window(send_window(cwnd));
     }
 
@@ -91,10 +91,10 @@ impl OutletStream for SendStream {
         cx: &mut Context<'_>,
         chunks: &mut [Bytes],
     ) -> Poll<Result<usize, WriteError>> {
-        let written = pin!(self.write_chunks(chunks)).poll(cx);
+        let written = self.poll_write_chunks(cx, chunks);
         written.map(|written| match written {
             Ok(written) => Ok(written.chunks),
-            Err(web_transport_quinn::WriteError::Stopped(_)) => Err(WriteError::Stopped),
+            Err(webtransport::WriteError::Stopped(_)) => Err(WriteError::Stopped),
             Err(_) => Err(WriteError::Lost),
         })
     }

@@ -127,7 +127,7 @@ pub(super) fn header(
     bytes.freeze()
 }
 
-/// quinn sends higher numbers first, MoQT lower ones; the defaults of both meet at 0.
+/// `quic` sends higher numbers first, MoQT lower ones; the defaults of both meet at 0.
 pub fn stream_priority(subscriber: u8, publisher: u8) -> i32 {
     const DEFAULT: i32 = 128 << 8 | 128;
     let urgency = i32::from(subscriber) << 8 | i32::from(publisher);

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use tokio::sync::oneshot;
-use web_transport_quinn::Session;
 use weir_protocol::moqt::location::LAST_OBJECT;
 use weir_protocol::moqt::{GroupOrder, StreamResetCode, Version};
 
@@ -20,6 +19,7 @@ use crate::ring::{Entry, Mirror, Placed, Reader, SubgroupEnd};
 use crate::stats::{Arrears, Recorder, SkipReason, Stage};
 use crate::stream::{Stream, Track, ViewerCounters};
 use crate::subscription::{Action, End, Options, Subscription};
+use crate::webtransport::Session;
 
 /// What a subscription is made of.
 pub struct ViewerOptions<C = Session> {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use web_transport_quinn::{ReadError, RecvStream, SendStream, SessionError as Lost};
 use weir_protocol::moqt::message::{Goaway, Setup};
 use weir_protocol::moqt::{Message, SessionError, StreamRole, UniStreamType, Version};
 
@@ -11,6 +10,7 @@ use super::{Close, Session};
 use crate::peer::{self, READ_BYTES};
 pub(super) use crate::peer::{MessageError, MessageReader, stream_code};
 use crate::shard::Phase;
+use crate::webtransport::{ReadError, RecvStream, SendStream, SessionError as Lost};
 
 /// How the relay names itself.
 const IMPLEMENTATION: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Duration, sleep, timeout};
 use tracing::warn;
-use web_transport_quinn::{SendStream, WriteError};
 use weir_protocol::moqt::fetch::{FetchHeader, FetchObjectWriter, FetchOrderError, RangeKind};
 use weir_protocol::moqt::location::LAST_OBJECT;
 use weir_protocol::moqt::message::{
@@ -25,6 +24,7 @@ use crate::clock;
 use crate::ring::{Group, LegacyHeader, Placed};
 use crate::sender::{Join, stream_priority};
 use crate::stream::{Stream, Track};
+use crate::webtransport::{SendStream, WriteError};
 
 /// What is to be fetched: both ends inclusive.
 pub(super) struct Plan {

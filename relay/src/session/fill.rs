@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use web_transport_quinn::SendStream;
 use weir_protocol::moqt::fetch::FetchHeader;
 use weir_protocol::moqt::message::RequestError;
 use weir_protocol::moqt::{
@@ -20,6 +19,7 @@ use super::Session;
 use super::control::stream_code;
 use super::fetch::{FETCH_LIMIT, Plan, Writer, past};
 use crate::sender::stream_priority;
+use crate::webtransport::SendStream;
 
 /// A subscription, as far as its fills need to know it.
 pub(super) struct Filled {

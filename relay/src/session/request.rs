@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::time::timeout;
-use web_transport_quinn::{RecvStream, SendStream};
 use weir_protocol::moqt::message::{RequestError, RequestOk, TrackStatus};
 use weir_protocol::moqt::{
     FullTrackName, Message, Params, Properties, RequestErrorCode, RequestKind, SessionError,
@@ -16,6 +15,7 @@ use super::{
 };
 use crate::hang;
 use crate::stream::{Stream, Track};
+use crate::webtransport::{RecvStream, SendStream};
 use crate::{clock, upstream};
 
 /// A request stream: what the peer says, what it hears.

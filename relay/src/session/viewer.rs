@@ -5,19 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
-use web_transport_quinn as wt;
 use weir_protocol::moqt::Version;
 
 use super::Session;
-use crate::clock;
 use crate::stats::Skipped;
 use crate::stats::report::Report;
 use crate::stats::snapshot::{ReportSnapshot, ViewerSnapshot};
 use crate::stream::{Stream, Track, ViewerCounters, ViewerProbe};
+use crate::{clock, webtransport};
 
 /// A session that subscribes to at least one track of a stream.
 pub(super) struct Viewing {
-    connection: Arc<wt::Session>,
+    connection: Arc<webtransport::Session>,
     version: Version,
     implementation: String,
     since_us: u64,
@@ -118,7 +117,7 @@ impl ViewerProbe for Viewing {
     }
 
     fn snapshot(&self) -> ViewerSnapshot {
-        let path = quinn::Connection::stats(&self.connection).path;
+        let path = self.connection.stats().path;
         let webtransport = self.connection.request().is_some();
         let counters = &self.counters;
         let connected_us = clock::now_us().saturating_sub(self.since_us);

@@ -7,6 +7,7 @@ use tracing::debug;
 use super::{Context, Phase};
 use crate::clock;
 use crate::pressure::{self, Bucket, Limit};
+use crate::quic;
 use crate::session::Coming;
 use crate::stats::events::{Event, EventKind};
 
@@ -27,7 +28,7 @@ impl Door {
     }
 
     /// Lets a handshake begin, or turns it away.
-    pub(super) fn open(&mut self, context: &Context, incoming: quinn::Incoming) -> Option<Coming> {
+    pub(super) fn open(&mut self, context: &Context, incoming: quic::Incoming) -> Option<Coming> {
         let shared = &context.shared;
         let phase = *shared.phase.borrow();
         match phase {
@@ -54,8 +55,7 @@ impl Door {
         if crowded && !validated && incoming.may_retry() {
             pressure.hit(Limit::Retry);
             if self.may_answer(context) {
-                // It can be retried, so this does not fail.
-                let _ = incoming.retry();
+                incoming.retry();
             } else {
                 incoming.ignore();
             }
@@ -104,7 +104,7 @@ impl Door {
         })
     }
 
-    fn refuse(&mut self, context: &Context, incoming: quinn::Incoming) {
+    fn refuse(&mut self, context: &Context, incoming: quic::Incoming) {
         match self.may_answer(context) {
             true => incoming.refuse(),
             false => incoming.ignore(),

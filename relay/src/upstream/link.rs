@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::debug;
-use web_transport_quinn::{RecvStream, SendStream};
 use weir_protocol::moqt::datagram::ObjectDatagram;
 use weir_protocol::moqt::message::RequestError;
 use weir_protocol::moqt::{
@@ -18,8 +17,9 @@ use weir_protocol::moqt::{
 };
 
 use crate::client::{self, Address, ConnectError, Manner};
-use crate::clock;
 use crate::peer::{Fault, MessageError, MessageReader, Peer, READ_BYTES, send, stream_code};
+use crate::webtransport::{RecvStream, SendStream};
+use crate::{clock, quic};
 
 /// A session with an upstream relay.
 pub(super) struct Link {
@@ -31,7 +31,7 @@ pub(super) struct Link {
     goaway: watch::Sender<Option<String>>,
     /// Dropping it would end the session.
     _control: Mutex<SendStream>,
-    _endpoint: quinn::Endpoint,
+    _endpoint: quic::Endpoint,
 }
 
 /// Why a link is left.

@@ -23,8 +23,8 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
     ),
     (
         "shard",
-        "ask auth clock endpoint ingest net play pressure registry sender session stats stream \
-         upstream",
+        "ask auth clock endpoint ingest net play pressure quic registry sender session stats \
+         stream upstream",
     ),
     (
         "ingest",
@@ -35,20 +35,26 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
         "auth clock net pressure registry ring shard stats stream",
     ),
     ("demo", ""),
-    ("endpoint", "auth clock net registry sender session stats"),
+    (
+        "endpoint",
+        "auth clock net quic registry sender session stats",
+    ),
     (
         "session",
-        "auth clock endpoint hang peer pressure registry ring sender shard stats stream \
-         subscription upstream",
+        "auth clock endpoint hang peer pressure quic registry ring sender shard stats stream \
+         subscription upstream webtransport",
     ),
     ("hang", "ring stream"),
     (
         "upstream",
-        "client clock peer registry ring shard stats stream",
+        "client clock peer quic registry ring shard stats stream webtransport",
     ),
-    ("client", "endpoint net"),
-    ("peer", "clock ring stats stream"),
-    ("sender", "clock ring stats stream subscription"),
+    ("client", "endpoint net quic webtransport"),
+    ("peer", "clock ring stats stream webtransport"),
+    (
+        "sender",
+        "clock ring stats stream subscription webtransport",
+    ),
     ("http", "auth clock pressure registry stats stream tls"),
     ("tls", "clock endpoint pressure"),
     ("registry", "ring stats stream"),
@@ -59,6 +65,8 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
     ("pressure", ""),
     ("stats", ""),
     ("ring", ""),
+    ("webtransport", "quic"),
+    ("quic", ""),
     ("net", ""),
     ("clock", ""),
 ];
@@ -79,16 +87,12 @@ const PROTOCOL_STRANGERS: &[(&str, &str)] = &[
 /// Foreign crates that belong to few: `(crate, where its name may stand)`. A place is a room of
 /// the relay (`http`), one file of it (`cli/pull`), or another package (`loadtest/`).
 const HOMES: &[(&str, &str)] = &[
-    (
-        "quinn",
-        "client endpoint shard session sender upstream cli/pull loadtest/",
-    ),
-    ("quinn_proto", "endpoint loadtest/"),
-    (
-        "web_transport_quinn",
-        "client endpoint peer session sender upstream cli/pull loadtest/",
-    ),
-    ("web_transport_proto", "client endpoint session"),
+    // The driver is our own; quinn's is the counterpart of its tests, and the load tester's.
+    ("quinn", "quic/tests loadtest/"),
+    ("quinn_proto", "endpoint quic loadtest/"),
+    ("quinn_udp", "quic"),
+    ("web_transport_quinn", "loadtest/"),
+    ("web_transport_proto", "webtransport"),
     ("socket2", "net loadtest/"),
     ("libc", "net loadtest/"),
     ("rustix", "net"),
@@ -103,7 +107,7 @@ const HOMES: &[(&str, &str)] = &[
 ];
 
 /// What a pure room of the relay must not name: it takes time as a number and does no I/O.
-const IMPURE: &str = "tokio quinn quinn_proto web_transport_quinn mio socket2 std::net::TcpStream \
+const IMPURE: &str = "tokio quinn quinn_proto quinn_udp mio socket2 std::net::TcpStream \
      std::net::TcpListener std::net::UdpSocket std::time::Instant std::time::SystemTime \
      std::thread std::fs std::env";
 
@@ -111,7 +115,7 @@ const IMPURE: &str = "tokio quinn quinn_proto web_transport_quinn mio socket2 st
 const PURE_ROOMS: &[&str] = &["auth", "pressure", "ring", "stats", "subscription"];
 
 /// What nothing in `protocol` names: sockets, clocks, threads, locks, chance, the file system.
-const IMPURE_PROTOCOL: &str = "tokio quinn quinn_proto web_transport_quinn mio socket2 rand \
+const IMPURE_PROTOCOL: &str = "tokio quinn quinn_proto quinn_udp mio socket2 rand \
      getrandom parking_lot std::net std::time::Instant std::time::SystemTime std::thread \
      std::sync::Mutex std::sync::RwLock std::fs std::env";
 
@@ -377,9 +381,14 @@ mod tests {
             "use weir_relay::ring;",
             "`weir_relay`",
         );
-        allowed("relay/src/cli/pull/flv.rs", "use quinn::RecvStream;");
+        caught(
+            "relay/src/session.rs",
+            "use quinn_proto::VarInt;",
+            "`quinn_proto`",
+        );
+        allowed("relay/src/quic/tests.rs", "use quinn::RecvStream;");
         allowed("relay/src/http/api.rs", "use axum::Json;");
-        allowed("relay/src/sender.rs", "use quinn::SendStream;");
+        allowed("relay/src/quic/stream.rs", "use quinn_proto::SendStream;");
     }
 
     #[test]

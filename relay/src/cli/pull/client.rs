@@ -7,7 +7,6 @@ use anyhow::{Context, anyhow, bail};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
-use web_transport_quinn::{RecvStream, SendStream, Session};
 use weir_protocol::catalog::hang;
 use weir_protocol::catalog::msf::{self, Catalog};
 use weir_protocol::moqt::message::{Fetch, FetchKind, RequestError, Subscribe};
@@ -18,12 +17,14 @@ use weir_protocol::moqt::{
 
 use super::streams::{self, Event, Source};
 use crate::client::{self, Address, Manner};
+use crate::quic;
+use crate::webtransport::{RecvStream, SendStream, Session};
 
 pub(super) use super::media::Media;
 
 /// A session with a relay.
 pub(super) struct Client {
-    endpoint: quinn::Endpoint,
+    endpoint: quic::Endpoint,
     session: Arc<Session>,
     version: Version,
     ids: RequestIds,

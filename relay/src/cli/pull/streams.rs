@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::sync::mpsc;
 use tracing::debug;
-use web_transport_quinn::{RecvStream, Session};
 use weir_protocol::moqt::fetch::{FetchEvent, FetchReader};
 use weir_protocol::moqt::subgroup::{SubgroupEvent, SubgroupReader};
 use weir_protocol::moqt::{GroupOrder, UniStreamType};
 
 use super::order::Object;
+use crate::webtransport::{RecvStream, Session};
 
 /// Where an object belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
