@@ -88,6 +88,14 @@ interop: ## Weir with the programs of others; writes relay/docs/interop.md
 	cargo build --release --locked --package weir-relay
 	WEIR=$(TARGET)/release/weir .ci/interop/run '$(INTEROP)'
 
+# PLAYER_PEERS names the folder of `make interop`'s programs: then their player is measured, too.
+# PLAYER_LOSS_SECONDS and PLAYER_GLASS_SECONDS make it shorter; PLAYER=glass measures that alone.
+.PHONY: player-bench
+player-bench: setup ## The player in Chromium: start-up, glass to glass, ten minutes of lost packets
+	cargo build --release --locked --package weir-relay
+	WEIR=$(TARGET)/release/weir PLAYER_PEERS='$(PLAYER_PEERS)' cargo test --workspace --locked \
+		--quiet --test player_bench -- $(or $(PLAYER),start glass loss $(if $(PLAYER_PEERS),peers))
+
 # Findings grow a corpus under target/; what is worth keeping is copied to fuzz/corpus by hand.
 # RUSTC_BOOTSTRAP lets a stable toolchain take the sanitizer flags; fat LTO, which releases have,
 # loses the symbols of their coverage counters.

@@ -9,6 +9,9 @@ const ROWS = 4;
 const HOUR_MS = 3_600_000;
 
 window.watch = (player) => {
+  // Players of others have no states.
+  const showing = () => (player.state ?? "live") === "live";
+  const canvas = () => player.querySelector("canvas") ?? player.shadowRoot?.querySelector("canvas");
   const context = new OffscreenCanvas(WIDTH, ROWS).getContext("2d", { willReadFrequently: true });
   const watched = { pictures: [], blurred: 0, beeps: [], states: [player.state] };
   player.addEventListener("state", ({ detail }) => watched.states.push(detail.state));
@@ -24,8 +27,8 @@ window.watch = (player) => {
   }
 
   function look() {
-    const picture = player.shadowRoot.querySelector("canvas");
-    if (player.state !== "live" || picture.width < WIDTH) return;
+    const picture = canvas();
+    if (!showing() || !(picture?.width >= WIDTH)) return;
     context.drawImage(picture, 0, 0, picture.width, picture.height, 0, 0, WIDTH, ROWS);
     const { data } = context.getImageData(0, 0, WIDTH, ROWS);
     const words = [0, 1, 2, 3].map((row) => word(data, row));

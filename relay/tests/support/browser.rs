@@ -22,10 +22,23 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// Time a script of a test may take in the page, in milliseconds.
 const SCRIPT_MS: u64 = 45_000;
 
+/// How it is started. WebTransport needs QUIC, so that is not switched off.
+const ARGS: &[&str] = &[
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+    "--window-size=1280,800",
+];
+
 /// A name of this machine that is not `localhost`, so that pages of it are not secure.
 pub(crate) const ELSEWHERE: &str = "elsewhere.test";
 
-/// A browser with one page. WebTransport needs QUIC, so that is not switched off.
+/// A browser with one page.
 pub(crate) struct Browser {
     driver: Process,
     addr: SocketAddr,
@@ -38,6 +51,12 @@ impl Browser {
     /// Starts a browser with an empty page.
     #[track_caller]
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more arguments for the browser.
+    #[track_caller]
+    pub(crate) fn start_with(more: &[&str]) -> Self {
         // The driver would say that there is no browser; this says which package brings it.
         Process::succeed("chromium", Command::new("chromium").arg("--version"), START);
         let (driver, port) = start_driver();
@@ -48,12 +67,9 @@ impl Browser {
             profile: Scratch::new("profile"),
         };
         let profile = format!("--user-data-dir={}", browser.profile.path().display());
-        let options = json!({ "binary": "/usr/bin/chromium", "args": [
-            "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--autoplay-policy=no-user-gesture-required", "--window-size=1280,800", profile,
-            format!("--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"),
-        ]});
+        let elsewhere = format!("--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1");
+        let args = [ARGS, &[&profile, &elsewhere], more].concat();
+        let options = json!({ "binary": "/usr/bin/chromium", "args": args });
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": options, "timeouts": { "script": SCRIPT_MS },
         }}});
@@ -89,6 +105,18 @@ impl Browser {
         );
         let body = json!({ "script": wrapped, "args": [] });
         self.call("POST", &format!("{}/execute/async", self.session), &body)
+    }
+
+    /// Waits until the body of a function returns true in the page.
+    #[track_caller]
+    pub(crate) fn wait_true(&self, what: &str, script: &str) {
+        wait_for(what, ANSWER, || {
+            let found = self.run(script);
+            match found == true {
+                true => Ok(()),
+                false => Err(found.to_string()),
+            }
+        });
     }
 
     /// Opens another tab in front and gives the one that was there, for [`Self::show_tab`].

@@ -14,9 +14,6 @@ use super::source::ffmpeg;
 /// Pictures a second.
 pub(crate) const DRAWN_FPS: u32 = 30;
 
-const WIDTH: usize = 320;
-const HEIGHT: usize = 192;
-
 /// Blocks in a row: the bits of a word, lowest on the left.
 const BITS: usize = 16;
 
@@ -41,6 +38,8 @@ pub(crate) struct Drawing {
     pub(crate) audio: Option<&'static [&'static str]>,
     /// Frames from one key frame to the next.
     pub(crate) gop: u32,
+    /// Width and height, each a multiple of 16.
+    pub(crate) size: (usize, usize),
 }
 
 impl Drawing {
@@ -57,6 +56,7 @@ impl Drawing {
         ],
         audio: Some(&["-c:a", "aac", "-b:a", "96k"]),
         gop: 60,
+        size: (320, 192),
     };
 
     /// The same without sound: ffmpeg holds pictures back until it has the sound beside them.
@@ -68,10 +68,26 @@ impl Drawing {
     /// Pushes it to `url` until it is dropped.
     #[track_caller]
     pub(crate) fn push(&self, url: &str) -> Drawn {
-        let (process, input) = Process::spawn_fed("ffmpeg-drawn", self.command().arg(url));
+        self.run(self.command().arg(url))
+    }
+
+    /// The same as FLV to the standard input of a shell command.
+    #[track_caller]
+    pub(crate) fn pipe(&self, into: &str) -> Drawn {
+        let source = self.command();
+        let mut pipe = Command::new("sh");
+        pipe.arg("-c").arg(format!("\"$@\" pipe:1 | {into}"));
+        pipe.arg("sh").arg(source.get_program());
+        self.run(pipe.args(source.get_args()))
+    }
+
+    #[track_caller]
+    fn run(&self, command: &mut Command) -> Drawn {
+        let (process, input) = Process::spawn_fed("ffmpeg-drawn", command);
         let over = Arc::new(AtomicBool::new(false));
         let ended = Arc::clone(&over);
-        let thread = thread::spawn(move || draw(input, &ended));
+        let size = self.size;
+        let thread = thread::spawn(move || draw(input, size, &ended));
         Drawn {
             process: Some(process),
             over,
@@ -84,7 +100,8 @@ impl Drawing {
         let (fps, gop) = (DRAWN_FPS.to_string(), self.gop.to_string());
         command.args(["-v", "error", "-probesize", "32", "-fflags", "nobuffer"]);
         command.args(["-f", "rawvideo", "-pix_fmt", "yuv420p", "-r", &fps]);
-        command.args(["-s", &format!("{WIDTH}x{HEIGHT}"), "-i", "pipe:0"]);
+        let (width, height) = self.size;
+        command.args(["-s", &format!("{width}x{height}"), "-i", "pipe:0"]);
         if let Some(audio) = self.audio {
             let seconds = f64::from(FLASH_FRAMES) / f64::from(DRAWN_FPS);
             let beep = format!("0.4*sin(2*PI*880*t)*lt(mod(t,1),{seconds})");
@@ -115,7 +132,7 @@ impl Drop for Drawn {
 }
 
 /// Draws in real time. The first pictures wait for ffmpeg, so the time counts from the fourth.
-fn draw(mut input: ChildStdin, over: &AtomicBool) {
+fn draw(mut input: ChildStdin, size: (usize, usize), over: &AtomicBool) {
     let mut start = now();
     for number in 0.. {
         if over.load(Ordering::Acquire) {
@@ -125,7 +142,7 @@ fn draw(mut input: ChildStdin, over: &AtomicBool) {
         if number > 3 {
             sleep(due.saturating_sub(start.elapsed()));
         }
-        if input.write_all(&picture(number, unix_ms())).is_err() {
+        if input.write_all(&picture(number, unix_ms(), size)).is_err() {
             return;
         }
         if number == 3 {
@@ -135,7 +152,7 @@ fn draw(mut input: ChildStdin, over: &AtomicBool) {
 }
 
 /// A picture in planar YUV 4:2:0.
-fn picture(number: u32, unix_ms: u64) -> Vec<u8> {
+fn picture(number: u32, unix_ms: u64, (width, height): (usize, usize)) -> Vec<u8> {
     let word = |value: u64| u16::try_from(value & 0xffff).unwrap_or(0);
     let flash = match number % DRAWN_FPS < FLASH_FRAMES {
         true => u16::MAX,
@@ -147,18 +164,18 @@ fn picture(number: u32, unix_ms: u64) -> Vec<u8> {
         word(unix_ms >> 16),
         flash,
     ];
-    let mut picture = Vec::with_capacity(WIDTH * HEIGHT * 3 / 2);
+    let mut picture = Vec::with_capacity(width * height * 3 / 2);
     for row in rows {
-        let line: Vec<u8> = (0..WIDTH)
-            .map(|x| match row >> (x * BITS / WIDTH) & 1 {
+        let line: Vec<u8> = (0..width)
+            .map(|x| match row >> (x * BITS / width) & 1 {
                 1 => LIGHT,
                 _ => DARK,
             })
             .collect();
-        for _ in 0..HEIGHT / ROWS {
+        for _ in 0..height / ROWS {
             picture.extend_from_slice(&line);
         }
     }
-    picture.resize(WIDTH * HEIGHT * 3 / 2, 128);
+    picture.resize(width * height * 3 / 2, 128);
     picture
 }

@@ -1,5 +1,6 @@
 //! The `weir` binary: a relay on free ports, its HTTP side, and pulls from it.
 
+use std::env;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, ExitStatus};
@@ -19,9 +20,11 @@ const STOP: Duration = Duration::from_secs(15);
 /// Time an HTTP answer may take.
 const HTTP: Duration = Duration::from_secs(5);
 
-/// `weir` with these arguments, to be started or run.
+/// `weir` with these arguments, to be started or run; another build of it where the environment's
+/// WEIR names one.
 pub(crate) fn weir(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    let built = || env!("CARGO_BIN_EXE_weir").into();
+    let mut command = Command::new(env::var_os("WEIR").unwrap_or_else(built));
     command.args(args);
     command
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::browser::Browser;
 use super::process::wait_for;
@@ -56,6 +56,34 @@ impl<'a> Viewer<'a> {
         (0..count).map(viewer).collect()
     }
 
+    /// Opens a page whose one player is the element `tag`, and looks at it from its first moment
+    /// on: when its first picture was there is told, too.
+    #[track_caller]
+    pub(crate) fn open_watched(browser: &'a Browser, url: &str, tag: &str) -> Self {
+        let script = format!(
+            "window.viewers ?? (() => {{
+             {};
+             const look = () => {{
+                 const player = document.querySelector('{tag}');
+                 if (player) window.viewers = [{{ player, seen: window.watch(player) }}];
+                 else requestAnimationFrame(look);
+             }};
+             look(); }})()",
+            include_str!("../browser/drawn.js")
+        );
+        let added = browser.devtools(
+            "Page.addScriptToEvaluateOnNewDocument",
+            &json!({ "source": script }),
+        );
+        browser.open(url);
+        browser.devtools("Page.removeScriptToEvaluateOnNewDocument", &added);
+        browser.wait_true(
+            "the player in the page",
+            "return window.viewers !== undefined",
+        );
+        Self { browser, number: 0 }
+    }
+
     /// Runs a function's body with `player` and `seen`, what was seen of it.
     #[track_caller]
     pub(crate) fn run(&self, script: &str) -> Value {
@@ -68,9 +96,9 @@ impl<'a> Viewer<'a> {
     #[track_caller]
     pub(crate) fn told(&self) -> Value {
         self.run(
-            "const words = ['title', 'text'].map((id) => player.shadowRoot.getElementById(id));
+            "const words = ['title', 'text'].map((id) => player.shadowRoot?.getElementById(id));
              return { state: player.state, states: seen.states, statistics: player.statistics,
-               words: words.map((word) => word.textContent).join(': '), blurred: seen.blurred,
+               words: words.map((word) => word?.textContent).join(': '), blurred: seen.blurred,
                pictures: seen.pictures.length, last: seen.pictures.at(-1), beeps: seen.beeps };",
         )
     }
