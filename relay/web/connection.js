@@ -27,7 +27,8 @@ export class Connection {
   #attempts = 0;
   #url;
   #tries = 0;
-  #useHash = true;
+  #hashFirst;
+  #useHash;
   #proven = false;
   #closed = false;
   #guesses = true;
@@ -42,6 +43,9 @@ export class Connection {
     this.#target = target;
     this.#url = target.url;
     this.#on = on;
+    // A relay has one certificate: where its pages are https, browsers trust it by itself.
+    const trusted = !target.certificate && target.certificateUrl?.startsWith("https:");
+    this.#useHash = this.#hashFirst = !trusted;
   }
 
   /** Runs until it is closed. */
@@ -83,7 +87,7 @@ export class Connection {
     const hashes = this.#target.certificate ?? this.#target.certificateUrl;
     this.#tries += 1;
     // A certificate that others vouch for is refused by its hash, and the other way round.
-    if (hashes) this.#useHash = this.#tries % 2 === 0;
+    if (hashes) this.#useHash = (this.#tries % 2 === 0) === this.#hashFirst;
     // Browsers take the first of localhost's addresses only, and the relay may have the other one.
     const url = new URL(this.#target.url);
     if (url.hostname === "localhost" && this.#tries % 4 > 1) url.hostname = "127.0.0.1";

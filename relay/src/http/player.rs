@@ -118,12 +118,17 @@ async fn page(State(context): State<Context>, request: HeaderMap) -> Response {
         true => "127.0.0.1",
         false => "",
     };
+    // Browsers take the hash of a certificate only where the relay made that for it.
+    let certificate = match context.tls.is_some() {
+        true => String::new(),
+        false => (context.certificate_sha256)(),
+    };
     let page = PAGE
         .replace("{{early}}", EARLY)
         .replace("{{version}}", &VERSION)
         .replace("{{port}}", &port)
         .replace("{{loopback}}", loopback)
-        .replace("{{certificate}}", &(context.certificate_sha256)());
+        .replace("{{certificate}}", &certificate);
     let page = Asset::new(HTML, page).answer(&request, ASK);
     (isolation, page).into_response()
 }
