@@ -18,9 +18,13 @@ export function icon(name) {
   return `<svg viewBox="0 0 24 24" aria-hidden="true" ${style}><path d="${ICONS[name]}"/></svg>`;
 }
 
+/** Buttons that are on or off, and called the same all the time. */
+const PRESSED = new Set(["info", "pip"]);
+
 const button = (id, name, label, keys) =>
   `<button id="${id}" type="button" aria-label="${label}" title="${label} (${keys})"
-    aria-keyshortcuts="${keys}">${icon(name)}</button>`;
+    aria-keyshortcuts="${keys}"${PRESSED.has(id) ? ' aria-pressed="false"' : ""}
+    >${icon(name)}</button>`;
 
 export const MARKUP = `
 <div id="stage" tabindex="-1">

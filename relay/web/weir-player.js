@@ -182,6 +182,7 @@ class WeirPlayer extends HTMLElement {
   }
 
   #stop() {
+    if (!this.isConnected) this.#leavePip();
     this.#sound?.close();
     const worker = this.#worker;
     worker?.postMessage({ kind: "stop" });
@@ -328,17 +329,31 @@ class WeirPlayer extends HTMLElement {
   }
 
   async #togglePip() {
-    if (document.pictureInPictureElement) return document.exitPictureInPicture();
+    if (this.#pip) return this.#leavePip();
+    const video = document.createElement("video");
+    this.#pip = video;
+    video.muted = true;
+    video.addEventListener("leavepictureinpicture", () => this.#leavePip(video));
     try {
-      this.#pip = document.createElement("video");
-      this.#pip.muted = true;
-      this.#pip.srcObject = this.#parts.picture.captureStream();
-      await this.#pip.play();
-      await this.#pip.requestPictureInPicture();
+      video.srcObject = this.#parts.picture.captureStream();
+      await video.play();
+      await video.requestPictureInPicture();
+      if (this.#pip !== video) return this.#leavePip(video);
+      this.#parts.pip.setAttribute("aria-pressed", "true");
     } catch {
+      this.#leavePip(video);
       this.#notice("Picture in picture is not possible here");
     }
     return undefined;
+  }
+
+  /** The picture is in its page only; another player's stays where it is. */
+  #leavePip(video = this.#pip) {
+    if (!video) return;
+    if (this.#pip === video) this.#pip = undefined;
+    this.#parts.pip.setAttribute("aria-pressed", "false");
+    for (const track of video.srcObject?.getTracks() ?? []) track.stop();
+    if (document.pictureInPictureElement === video) document.exitPictureInPicture().catch(() => {});
   }
 
   /** Shows the controls, and hides them again when nobody moves. */
