@@ -135,6 +135,10 @@ fn a_codec_that_the_browser_lacks_is_named() {
     let words = told["words"].as_str().unwrap();
     assert!(words.contains("HEVC (H.265)"), "{words}");
     assert!(words.contains("H.264"), "what to do: {words}");
+    // The relay names it as browsers do, and the player takes it as it is.
+    let codec = relay.stream("live/cam").unwrap()["tracks"][0]["codec"].clone();
+    assert!(codec.as_str().unwrap().starts_with("hvc1."), "{codec}");
+    assert_eq!(told["statistics"]["videoCodec"], codec, "{told}");
 }
 
 #[test]
