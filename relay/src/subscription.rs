@@ -78,6 +78,10 @@ pub struct Subscription {
     position: Option<u64>,
     /// Objects before this location are not wanted.
     floor: Location,
+    /// What is passed over from this position on was not counted when its group was given up.
+    counted: u64,
+    /// Objects that came for groups that were given up, since they were last asked for.
+    late: u64,
 }
 
 impl Subscription {
@@ -87,6 +91,8 @@ impl Subscription {
             options,
             position: None,
             floor: options.start,
+            counted: 0,
+            late: 0,
         }
     }
 
@@ -130,6 +136,7 @@ impl Subscription {
                     None => Action::Write(entry),
                 };
             }
+            self.late += u64::from(position >= self.counted && self.is_late(mirror, entry));
             position += 1;
         }
         self.position = Some(position);
@@ -140,6 +147,25 @@ impl Subscription {
             true => Action::End(End::Track),
             false => Action::Wait,
         }
+    }
+
+    /// Whether an object that is passed over is one that the viewer asked for.
+    fn is_late(&self, mirror: &Mirror, entry: Entry) -> bool {
+        let object = mirror.object(entry).map(|object| Location {
+            group: entry.group,
+            object: object.id,
+        });
+        let asked = |at: &Location| {
+            let ends = self.options.end.is_none_or(|end| *at <= end);
+            (self.options.start..self.floor).contains(at) && ends
+        };
+        object.is_some_and(|at| asked(&at))
+    }
+
+    /// Objects that came for groups which the viewer had given up, and that it did not get, since
+    /// this was asked last.
+    pub fn take_late(&mut self) -> u64 {
+        std::mem::take(&mut self.late)
     }
 
     /// Whether no object can come any more that is within the range.
@@ -157,7 +183,8 @@ impl Subscription {
 
     /// `dropped` objects are not in the log any more: what they were is not known, but that they
     /// came behind what was sent.
-    fn skip(&self, mirror: &Mirror, newest: u64, dropped: u64) -> Action {
+    fn skip(&mut self, mirror: &Mirror, newest: u64, dropped: u64) -> Action {
+        self.counted = mirror.end();
         let rest = (self.position()..mirror.end()).filter_map(|at| mirror.entry(at));
         let missed = rest.filter(|entry| {
             let object = mirror.object(*entry);
@@ -209,6 +236,7 @@ impl Subscription {
     pub fn update(&mut self, forward: bool, restart: Option<Location>, end: Option<Location>) {
         if let Some(start) = restart {
             self.floor = start;
+            self.options.start = start;
             self.position = None;
         }
         self.options.forward = forward;

@@ -165,7 +165,10 @@ impl<C: Outlet> Viewer<C> {
             self.counters.behind_us.store(behind_us, Ordering::Relaxed);
         }
         loop {
-            match self.subscription.next(mirror) {
+            let action = self.subscription.next(mirror);
+            let late = self.subscription.take_late();
+            self.on_behind(late, recorder);
+            match action {
                 Action::Wait => {
                     self.close_ended(*now_us);
                     self.arrears.on_caught_up();
@@ -183,9 +186,7 @@ impl<C: Outlet> Viewer<C> {
                     let code = StreamResetCode::DeliveryTimeout;
                     self.open.reset_before(group, code);
                     self.subscription.skipped(group);
-                    recorder.on_skip(SkipReason::Behind, objects);
-                    let skipped = &self.counters.skipped_behind;
-                    skipped.fetch_add(objects, Ordering::Relaxed);
+                    self.on_behind(objects, recorder);
                 }
                 Action::End(end) => {
                     self.close_ended(*now_us);
@@ -378,6 +379,15 @@ impl<C: Outlet> Viewer<C> {
         self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Some(join) = self.join.take() {
             join.on_object(now_us, recorder);
+        }
+    }
+
+    /// So many objects come too late for the viewer.
+    fn on_behind(&self, objects: u64, recorder: &mut Recorder) {
+        if objects > 0 {
+            recorder.on_skip(SkipReason::Behind, objects);
+            let skipped = &self.counters.skipped_behind;
+            skipped.fetch_add(objects, Ordering::Relaxed);
         }
     }
 

@@ -330,3 +330,34 @@ fn what_arrives_out_of_order_is_sent_once_and_in_the_order_of_its_arrival() {
     again.turn(&track, 8);
     assert_eq!(again.received, [at(8, 0), at(8, 2), at(8, 1)]);
 }
+
+#[test]
+fn what_comes_late_for_a_group_that_was_given_up_is_counted_once() {
+    let mut track = Track::new();
+    let mut viewer = Viewer::new(at(7, 1));
+    let open = |group| {
+        let options = SubgroupOptions::WHOLE;
+        track.ring.open_subgroup(WRITER, group, options, 0).unwrap()
+    };
+    let (older, newer) = (open(7), open(8));
+    let mut publish = |group, id, now_us| {
+        let subgroup = if group == 7 { &older } else { &newer };
+        let object = object(id, now_us);
+        track.ring.push_to(WRITER, group, subgroup, object).unwrap();
+        track.reader.sync();
+        viewer.turn(&track, usize::from(group == 8));
+        viewer.subscription.take_late()
+    };
+    assert_eq!(publish(7, 0, SECOND), 0, "before what was asked for");
+    assert_eq!(publish(7, 1, SECOND), 0);
+    assert_eq!(
+        publish(8, 0, 9 * SECOND),
+        0,
+        "the skip counts what is there"
+    );
+    assert_eq!(publish(7, 2, 9 * SECOND), 1);
+    assert_eq!(publish(7, 3, 9 * SECOND), 1);
+    assert_eq!(publish(8, 1, 9 * SECOND), 0);
+    assert_eq!(viewer.log, ["skip 1 to 8"]);
+    assert_eq!(viewer.received, [at(8, 0), at(8, 1)]);
+}
