@@ -18,6 +18,7 @@
 //! place is a position in that log.
 
 mod budget;
+mod evict;
 mod mirror;
 mod reader;
 mod subgroup;
@@ -40,11 +41,11 @@ pub use subgroup::{Placed, Subgroup, SubgroupEnd, SubgroupOptions};
 /// How much a track may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Payload bytes of complete groups kept beside the newest one.
+    /// Bytes of complete groups kept beside the newest one, as [`Object::kept_bytes`] counts them.
     pub cache_bytes: usize,
     /// Age in microseconds, by completion, beyond which a complete group is dropped.
     pub cache_us: u64,
-    /// Payload bytes of one group; its publisher is refused beyond.
+    /// Bytes of one group, counted alike; its publisher is refused beyond.
     pub group_bytes: usize,
     /// Objects in one group; its publisher is refused beyond.
     pub group_objects: usize,
@@ -137,6 +138,11 @@ impl Object {
         self.wire.len() - self.header_len
     }
 
+    /// Bytes that are in use as long as the object is kept: its own, and its places in lists.
+    pub fn kept_bytes(&self) -> usize {
+        self.wire.len() + OBJECT_BYTES
+    }
+
     /// Whether it is no object but says that a group or the track ends here.
     ///
     /// The header of an object without payload ends with its status, and 0 is that of an object.
@@ -170,7 +176,7 @@ impl Group {
     }
 
     fn push(&mut self, object: Placed) {
-        self.bytes += object.payload_len();
+        self.bytes += object.kept_bytes();
         self.largest = self.largest.max(object.id);
         self.objects.push(object);
     }
@@ -241,14 +247,18 @@ struct State {
     /// What arrived, in order; the first entry is at position `first`.
     log: VecDeque<Entry>,
     first: u64,
-    /// Payload bytes of all groups.
+    /// Bytes of all groups.
     bytes: usize,
+    /// Objects of all groups.
+    objects: usize,
     /// When the newest object was complete.
     newest_us: u64,
     /// Subgroups that have not ended.
     open: usize,
     /// Groups below this id were dropped.
     dropped: u64,
+    /// How many groups were dropped out of their turn: readers begin anew when it has changed.
+    unpinned: u64,
     /// How many subgroups and groups were ended: readers look at ends when it has changed.
     ends: u64,
     writer: Writer,
@@ -348,7 +358,7 @@ impl Ring {
         range
     }
 
-    /// Payload bytes that the ring keeps alive.
+    /// Bytes that the ring keeps alive.
     pub fn bytes(&self) -> usize {
         self.state.read().bytes
     }
@@ -378,6 +388,11 @@ impl Drop for Ring {
         self.budget.on_ring_gone(self.state.get_mut().bytes);
     }
 }
+
+/// What an object takes beside its bytes: its places in the lists of the ring and of each reader,
+/// in the log, and a share of its subgroup. Frames are larger; without it objects of a byte would
+/// cost a hundred times what is counted.
+pub const OBJECT_BYTES: usize = 512;
 
 /// The limits of a ring that keeps nothing for later.
 const TRIMMED: Limits = Limits {

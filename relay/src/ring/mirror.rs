@@ -20,6 +20,7 @@ pub struct Mirror {
     log: VecDeque<Entry>,
     first: u64,
     ends: u64,
+    unpinned: u64,
     ended: bool,
 }
 
@@ -76,6 +77,13 @@ impl Mirror {
     pub(super) fn sync(&mut self, state: &State) -> bool {
         let mut changed = self.ended != state.ended || self.ends != state.ends;
         self.ended = state.ended;
+        if self.unpinned != state.unpinned {
+            *self = Self {
+                unpinned: state.unpinned,
+                ended: state.ended,
+                ..Self::default()
+            };
+        }
         let oldest = state.groups.front().map_or(0, |kept| kept.group.id);
         while self.groups.front().is_some_and(|group| group.id < oldest) {
             self.groups.pop_front();

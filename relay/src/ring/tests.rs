@@ -7,7 +7,8 @@ use bytes::Bytes;
 use weir_protocol::moqt::Location;
 
 use super::{
-    Budget, Limits, Object, PushError, Reader, Ring, SubgroupEnd, SubgroupOptions, Wake, Writer,
+    Budget, Limits, OBJECT_BYTES, Object, PushError, Reader, Ring, SubgroupEnd, SubgroupOptions,
+    Wake, Writer,
 };
 
 const WRITER: Writer = Writer(1);
@@ -26,9 +27,9 @@ fn object(id: u64, bytes: usize, complete_us: u64) -> Object {
 
 fn small() -> Limits {
     Limits {
-        cache_bytes: 100,
+        cache_bytes: 3 * OBJECT_BYTES + 64,
         cache_us: 1_000,
-        group_bytes: 1_000,
+        group_bytes: 4_000,
         group_objects: 4,
         group_subgroups: 3,
         open_subgroups: 4,
@@ -78,7 +79,7 @@ fn newest_group_is_whole_whatever_the_budget_and_older_ones_are_dropped_by_bytes
     }
     let (reader, _) = reader(&ring);
     assert_eq!(ids(&reader), [(3, 2, true), (4, 2, false)]);
-    assert_eq!(ring.bytes(), 1200);
+    assert_eq!(ring.bytes(), 4 * (300 + OBJECT_BYTES));
 }
 
 #[test]
@@ -127,9 +128,9 @@ fn a_group_without_end_is_refused() {
         ring.push(WRITER, object(id, 1, 1)).unwrap();
     }
     let refused = ring.push(WRITER, object(4, 1, 1));
-    assert_eq!(refused, Err(PushError::GroupTooLarge(1_000, 4)));
+    assert_eq!(refused, Err(PushError::GroupTooLarge(4_000, 4)));
     ring.begin_group(WRITER, 1).unwrap();
-    let refused = ring.push(WRITER, object(0, 1_001, 1));
+    let refused = ring.push(WRITER, object(0, 4_000, 1));
     assert!(matches!(refused, Err(PushError::GroupTooLarge(..))));
 }
 
@@ -288,29 +289,83 @@ fn a_publisher_that_goes_leaves_a_whole_group_whole_and_any_other_cut() {
 
 #[test]
 fn rings_share_a_budget_and_the_largest_gives_way() {
-    let budget = Arc::new(Budget::new(300));
+    let kept = |id, bytes, complete_us| object(id, bytes - OBJECT_BYTES, complete_us);
+    let budget = Arc::new(Budget::new(9_000));
     let limits = Limits {
-        cache_bytes: 1_000,
+        cache_bytes: 30_000,
+        group_bytes: 30_000,
         ..small()
     };
     let large = Ring::within(limits, Arc::clone(&budget));
     for group in 0..3 {
         large.begin_group(WRITER, group).unwrap();
-        large.push(WRITER, object(0, 90, group)).unwrap();
+        large.push(WRITER, kept(0, 2_700, group)).unwrap();
     }
-    assert_eq!((large.bytes(), budget.used()), (270, 270));
+    assert_eq!((large.bytes(), budget.used()), (8_100, 8_100));
     let other = Ring::within(limits, Arc::clone(&budget));
     other.begin_group(WRITER, 0).unwrap();
     // Beyond the budget, and within its share of it.
-    other.push(WRITER, object(0, 60, 5)).unwrap();
-    assert_eq!(budget.used(), 330);
+    other.push(WRITER, kept(0, 1_800, 5)).unwrap();
+    assert_eq!(budget.used(), 9_900);
     // The larger one gives up what is older than its newest two groups.
-    large.push(WRITER, object(1, 20, 6)).unwrap();
-    assert_eq!((large.bytes(), budget.used()), (200, 260));
-    let refused = large.push(WRITER, object(2, 60, 7));
+    large.push(WRITER, kept(1, 600, 6)).unwrap();
+    assert_eq!((large.bytes(), budget.used()), (6_000, 7_800));
+    let refused = large.push(WRITER, kept(2, 1_800, 7));
     assert_eq!(refused, Err(PushError::OverBudget(0)));
     assert_eq!(budget.hits(), 2);
     drop(large);
-    assert_eq!(budget.used(), 60);
+    assert_eq!(budget.used(), 1_800);
     assert!(!other.trim());
+}
+
+/// A group of one object, which is complete.
+fn publish(ring: &Ring, group: u64) {
+    let subgroup = ring.open_subgroup(WRITER, group, options(0), 0).unwrap();
+    let object = object(0, 1, group);
+    ring.push_to(WRITER, group, &subgroup, object).unwrap();
+    ring.end_subgroup(group, &subgroup, SubgroupEnd::Fin);
+}
+
+#[test]
+fn a_group_with_a_high_id_does_not_hold_the_log_of_those_that_come_after_it() {
+    const HIGH: u64 = 1 << 40;
+    let ring = Arc::new(Ring::new(small()));
+    let (mut reader, _) = reader(&ring);
+    publish(&ring, HIGH);
+    for group in 0..20_000 {
+        publish(&ring, group);
+        if group % 100 == 0 {
+            reader.sync();
+        }
+    }
+    reader.sync();
+    let mirror = reader.mirror();
+    let log = mirror.end() - mirror.first();
+    assert_eq!(mirror.end(), 20_001);
+    assert!(log < 1_100, "{log} entries for a handful of objects");
+    assert_eq!(reader.groups().back().unwrap().id, 19_999);
+    // It is begun anew, and what was known of it is not taken for what it is now.
+    publish(&ring, HIGH);
+    reader.sync();
+    assert_eq!(reader.groups().back().unwrap().id, HIGH);
+    let mirror = reader.mirror();
+    let log = (mirror.first()..mirror.end()).filter_map(|at| mirror.entry(at));
+    let its = log.filter(|entry| entry.group == HIGH && mirror.object(*entry).is_some());
+    assert_eq!(its.count(), 1);
+}
+
+#[test]
+fn what_an_object_takes_beside_its_bytes_counts_against_the_limits() {
+    let ring = Ring::new(Limits {
+        groups: 1_000,
+        ..small()
+    });
+    (0..100).for_each(|group| publish(&ring, group));
+    let first = ring.range(Location::default(), Location::new(100, 0));
+    assert!(
+        first.len() <= 5,
+        "{} groups of a byte are kept",
+        first.len()
+    );
+    assert!(ring.bytes() <= 5 * (1 + OBJECT_BYTES), "{}", ring.bytes());
 }

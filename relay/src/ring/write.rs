@@ -53,11 +53,9 @@ impl Ring {
         let subgroup = subgroup.map(|first| Arc::clone(&first.subgroup));
         let subgroup = subgroup.ok_or(PushError::NoGroup)?;
         let placed = Placed { object, subgroup };
-        let bytes = placed.payload_len();
-        state.afford(bytes, &self.budget)?;
+        state.afford(placed.kept_bytes(), &self.budget)?;
         let index = state.groups.len() - 1;
-        state.append(index, 0, placed, &self.limits)?;
-        self.budget.take(bytes);
+        state.append(index, 0, placed, &self.limits, &self.budget)?;
         drop(state);
         self.wake();
         Ok(())
@@ -146,11 +144,9 @@ impl Ring {
             object,
             subgroup: Arc::clone(subgroup),
         };
-        let bytes = placed.payload_len();
-        state.afford(bytes, &self.budget)?;
+        state.afford(placed.kept_bytes(), &self.budget)?;
         let (index, written) = state.written(group, subgroup).ok_or(PushError::TooLate)?;
-        state.append(index, written, placed, &self.limits)?;
-        self.budget.take(bytes);
+        state.append(index, written, placed, &self.limits, &self.budget)?;
         drop(state);
         self.wake();
         Ok(())
@@ -297,9 +293,10 @@ impl State {
         written: usize,
         placed: Placed,
         limits: &Limits,
+        budget: &Budget,
     ) -> Result<(), PushError> {
         let Kept { group, subgroups } = &mut self.groups[index];
-        let bytes = placed.payload_len();
+        let bytes = placed.kept_bytes();
         if group.bytes + bytes > limits.group_bytes || group.objects.len() >= limits.group_objects {
             return Err(PushError::GroupTooLarge(
                 limits.group_bytes,
@@ -310,10 +307,13 @@ impl State {
             group: group.id,
             index: group.objects.len(),
         });
-        self.bytes += bytes;
         self.newest_us = placed.complete_us;
         subgroups[written].last = Some(placed.id);
         group.push(placed);
+        self.bytes += bytes;
+        self.objects += 1;
+        budget.take(bytes);
+        self.unpin(budget);
         Ok(())
     }
 
@@ -358,7 +358,7 @@ impl State {
         }
     }
 
-    fn complete(&mut self, index: usize, end: SubgroupEnd) {
+    pub(super) fn complete(&mut self, index: usize, end: SubgroupEnd) {
         for written in 0..self.groups[index].subgroups.len() {
             self.end_written(index, written, end);
         }
@@ -395,47 +395,8 @@ impl State {
             self.settle(index);
         }
     }
-
-    /// Drops the oldest groups beyond the budget. The newest group and the one before it stay:
-    /// the newest has just begun and is empty.
-    pub(super) fn evict(&mut self, limits: &Limits, budget: &Budget) {
-        while self.groups.len() > 2 {
-            let newest = self.groups.back().map_or(0, |newest| newest.group.bytes);
-            let oldest = &self.groups[0].group;
-            let newest_us = oldest.objects.last().map(|object| object.complete_us);
-            let too_old = newest_us.is_some_and(|us| us + limits.cache_us < self.newest_us);
-            let too_large = self.bytes - newest > limits.cache_bytes;
-            let over = budget.exceeds(0);
-            if !too_old && !too_large && !over && self.groups.len() <= limits.groups {
-                return;
-            }
-            if over {
-                budget.hit();
-            }
-            self.bytes -= oldest.bytes;
-            budget.give(oldest.bytes);
-            self.dropped = oldest.id + 1;
-            // Viewers have streams open for what was never ended.
-            self.complete(0, SubgroupEnd::Reset(DELIVERY_TIMEOUT));
-            self.groups.pop_front();
-            self.forget_log();
-        }
-    }
-
-    /// Drops the log's oldest entries whose groups are gone. Those in between stay until it is
-    /// their turn: every object of a group that is kept is in the log.
-    fn forget_log(&mut self) {
-        while self
-            .log
-            .front()
-            .is_some_and(|entry| entry.group < self.dropped)
-        {
-            self.log.pop_front();
-            self.first += 1;
-        }
-    }
 }
 
 /// CANCELLED and DELIVERY_TIMEOUT (draft 19, "Data Stream Reset Error Codes").
 const CANCELLED: u64 = 0x1;
-const DELIVERY_TIMEOUT: u64 = 0x2;
+pub(super) const DELIVERY_TIMEOUT: u64 = 0x2;

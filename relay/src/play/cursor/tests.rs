@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
-use crate::ring::{Limits, Reader, Ring, Wake, Writer};
+use crate::ring::{Limits, OBJECT_BYTES, Reader, Ring, Wake, Writer};
 
 const WRITER: Writer = Writer(1);
 const LIMIT_US: u64 = 1_000;
@@ -19,7 +19,7 @@ struct Track {
 impl Track {
     fn new() -> Self {
         let limits = Limits {
-            cache_bytes: 50,
+            cache_bytes: 5 * (10 + OBJECT_BYTES),
             cache_us: 1_000_000,
             ..Limits::default()
         };
