@@ -1,5 +1,9 @@
 //! Publishers over MoQT: what they say is what viewers get, and what they do wrong is theirs.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(
+    clippy::print_stderr,
+    reason = "how long a viewer is held is a figure to read"
+)]
 
 #[path = "support/support.rs"]
 mod support;
@@ -8,7 +12,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use support::{
-    Asked, GroupStream, MoqtClient, Publisher, StreamEnd, Weir, push, recipes, track_of, wait_for,
+    Asked, GroupStream, Habits, MoqtClient, Publisher, STRANGE, Scratch, StreamEnd, Weir, head,
+    header, now, object, publish, published, push, recipes, track_of, wait_for,
 };
 use weir_protocol::moqt::datagram::ObjectDatagram;
 use weir_protocol::moqt::message::{
@@ -17,33 +22,11 @@ use weir_protocol::moqt::message::{
 use weir_protocol::moqt::object::ObjectStatus;
 use weir_protocol::moqt::subgroup::{SubgroupHeader, SubgroupId, put_object_header};
 use weir_protocol::moqt::{
-    Message, Namespace, Params, Properties, PublishDoneCode, RequestErrorCode, Version,
+    Message, Namespace, Params, Properties, PublishDoneCode, RequestErrorCode, StreamResetCode,
+    Version,
 };
 
 const LIMIT: Duration = Duration::from_secs(40);
-
-/// A property that no draft has.
-const STRANGE: &[u8] = &[0xbf, 0xfe, 5];
-
-fn publish(client: &mut MoqtClient, track: &str, alias: u64) -> Asked {
-    let request_id = client.fresh_id();
-    client.ask(Publish {
-        request_id,
-        track: track_of("live/cam", track),
-        alias,
-        params: Params::default(),
-        properties: Properties::new(Bytes::from_static(&[0x0e, 40])).unwrap(),
-    })
-}
-
-/// A track that the relay has taken.
-#[track_caller]
-fn published(client: &mut MoqtClient, track: &str, alias: u64) -> Asked {
-    let mut asked = publish(client, track, alias);
-    let answer = asked.next();
-    assert!(matches!(answer, Some(Message::RequestOk(_))), "{answer:?}");
-    asked
-}
 
 /// A name that the relay has taken.
 #[track_caller]
@@ -57,30 +40,6 @@ fn announced(client: &mut MoqtClient) -> Asked {
     let answer = asked.next();
     assert!(matches!(answer, Some(Message::RequestOk(_))), "{answer:?}");
     asked
-}
-
-fn header(alias: u64, group: u64) -> SubgroupHeader {
-    SubgroupHeader {
-        alias,
-        group,
-        properties: true,
-        end_of_group: true,
-        first_object: true,
-        ..SubgroupHeader::default()
-    }
-}
-
-fn head(header: SubgroupHeader) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    header.encode(&mut bytes);
-    bytes
-}
-
-fn object(delta: u64, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    put_object_header(&mut bytes, delta, Some(STRANGE), payload.len() as u64, None);
-    bytes.extend_from_slice(payload);
-    bytes
 }
 
 #[track_caller]
@@ -340,12 +299,17 @@ fn malformed_track_is_ended_for_its_viewers_and_its_publisher() {
 }
 
 #[test]
-fn datagrams_go_out_as_datagrams() {
+fn datagrams_go_out_as_datagrams_at_an_edge_too() {
     let relay = Weir::start();
+    let upstream = format!("moqt://{}?insecure", relay.quic);
+    let edge = Weir::start_with(&["--upstream", &upstream]);
     let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
     let _asked = published(&mut source, "audio", 6);
-    let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
-    let (_held, ok) = watch(&mut viewer, "audio");
+    let viewers = [&relay, &edge].map(|relay| {
+        let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
+        let (held, ok) = watch(&mut viewer, "audio");
+        (viewer, held, ok)
+    });
     for group in 0..3 {
         let sent = ObjectDatagram {
             alias: 6,
@@ -359,12 +323,14 @@ fn datagrams_go_out_as_datagrams() {
         let mut bytes = Vec::new();
         sent.encode(&mut bytes);
         source.send_datagram(bytes.into());
-        let got = ObjectDatagram::decode(&viewer.next_datagram()).unwrap();
-        let expected = ObjectDatagram {
-            alias: ok.alias,
-            ..sent
-        };
-        assert_eq!(got, Some(expected));
+        for (viewer, _, ok) in &viewers {
+            let got = ObjectDatagram::decode(&viewer.next_datagram()).unwrap();
+            let expected = ObjectDatagram {
+                alias: ok.alias,
+                ..sent.clone()
+            };
+            assert_eq!(got, Some(expected));
+        }
     }
 }
 
@@ -407,37 +373,64 @@ fn publisher_that_vanishes_cuts_its_object_short_and_may_return() {
 }
 
 #[test]
-fn tracks_beyond_the_limit_are_refused_and_the_others_go_on() {
-    let relay = Weir::start();
+fn a_stream_that_a_viewer_leaves_unread_holds_its_track_until_it_is_behind_and_no_other_viewers() {
+    let file = Scratch::new("weir.toml");
+    std::fs::write(file.path(), "[viewer]\nbehind_limit_ms = 1000\n").unwrap();
+    let relay = Weir::start_with(&["--config", &file.path().to_string_lossy()]);
     let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
-    let _tracks: Vec<Asked> = (0..64)
-        .map(|at| published(&mut source, &format!("track {at}"), at))
-        .collect();
-    let refused = publish(&mut source, "one more", 64).refused();
-    assert_eq!(refused.code, RequestErrorCode::ExcessiveLoad);
-    assert!(refused.reason.contains("64 tracks"), "{}", refused.reason);
-    let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
-    let (_subscription, ok) = watch(&mut viewer, "track 63");
-    let mut data = source.open_data(&head(header(63, 1)));
-    source.write(&mut data, &object(0, b"still taken"));
-    viewer.wait_groups("the object", ok.alias, |groups| {
-        groups.iter().any(|group| !group.objects.is_empty())
+    let _asked = published(&mut source, "video", 9);
+    let habits = Habits {
+        unread: Some(3),
+        ..Habits::default()
+    };
+    let mut viewer = MoqtClient::with_habits(relay.quic, Version::Draft19, habits);
+    let mut other = MoqtClient::connect(relay.quic, Version::Draft19);
+    let (_held, ok) = watch(&mut viewer, "video");
+    let (_free, _) = watch(&mut other, "video");
+    let mut base = source.open_data(&head(header(9, 70)));
+    source.write(&mut base, &object(0, b"base 0"));
+    let first = |groups: &[GroupStream]| groups.iter().any(|group| !group.objects.is_empty());
+    viewer.wait_groups("the first object", ok.alias, first);
+    let mut layer = source.open_data(&head(SubgroupHeader {
+        subgroup: SubgroupId::Explicit(3),
+        ..header(9, 70)
+    }));
+    // More than a stream's window, of which the viewer reads nothing.
+    let large = vec![7; 100_000];
+    (0..30).for_each(|at: u64| {
+        let delta = u64::from(at == 0);
+        source.write(&mut layer, &object(delta, &large));
     });
-}
-
-#[test]
-fn questions_that_a_publisher_leaves_open_are_bounded() {
-    let relay = Weir::start();
-    let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
-    let _announced = announced(&mut source);
-    let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
-    let _open: Vec<_> = (0..64)
-        .map(|at| {
-            let asked = viewer.subscribe(&format!("track {at}"), Params::default());
-            (asked, source.next_request())
-        })
-        .collect();
-    let refused = viewer.subscribe("one more", Params::default()).refused();
-    assert_eq!(refused.code, RequestErrorCode::ExcessiveLoad);
-    assert!(viewer.is_open() && source.is_open());
+    let all = |groups: &[GroupStream]| groups.iter().any(|group| group.objects.len() == 30);
+    other.wait_groups("the other viewer's layer", ok.alias, all);
+    source.write(&mut base, &object(98, b"base 99"));
+    let behind = |groups: &[GroupStream]| {
+        let mut objects = groups.iter().flat_map(|group| &group.objects);
+        objects.any(|object| object.payload[..] == *b"base 99")
+    };
+    other.wait_groups("the other viewer's base", ok.alias, behind);
+    let since = now();
+    let (mut at, mut streams) = (71, Vec::new());
+    let came = wait_for("the viewer that was held to go on", LIMIT, || {
+        let mut data = source.open_data(&head(header(9, at)));
+        source.write(&mut data, &object(0, b"newer"));
+        streams.push(data);
+        at += 1;
+        let groups = viewer.groups(ok.alias);
+        let mut newer = groups.iter().filter(|group| group.header.group > 70);
+        match newer.any(|group| !group.objects.is_empty()) {
+            true => Ok(groups),
+            false => Err("held".to_owned()),
+        }
+    });
+    eprintln!(
+        "a stream left unread held the others for {:?}",
+        since.elapsed()
+    );
+    assert!(!behind(&came), "what came after it was held");
+    let ended = came.iter().find(|group| group.header.group == 70).unwrap();
+    let timeout = StreamResetCode::DeliveryTimeout.code();
+    assert_eq!(ended.end, Some(StreamEnd::Reset(timeout)));
+    let skipped = &relay.stream("live/cam").unwrap()["objects_skipped"]["behind"];
+    assert!(skipped.as_u64().unwrap() > 0, "{skipped}");
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use weir_protocol::moqt::datagram::ObjectDatagram;
 use weir_protocol::moqt::message::{
@@ -45,6 +46,8 @@ pub(crate) struct Habits {
     pub(crate) deaf_after: Option<u32>,
     /// Of which subgroup stream, in the order of their coming, it has enough after an object.
     pub(crate) stops_stream: Option<usize>,
+    /// The subgroup whose streams it leaves unread, and does not stop either.
+    pub(crate) unread: Option<u64>,
     /// Whether it sends no SETUP.
     pub(crate) silent: bool,
     /// What it calls itself, if it is to be taken for somebody.
@@ -92,6 +95,7 @@ impl MoqtClient {
         let (local, connection, control) = opened.unwrap().unwrap();
         if habits.deaf_after.is_none() {
             seen.lock().stops = habits.stops_stream;
+            seen.lock().unread = habits.unread;
             let listening = streams::listen(connection.clone(), version, Arc::clone(&seen));
             runtime.spawn(listening);
         }
@@ -360,6 +364,25 @@ impl MoqtClient {
         let stopped = async { timeout(ANSWER, stream.stopped()).await };
         let code = self.runtime.block_on(stopped).unwrap().unwrap();
         assert!(code.is_some(), "it was taken in full");
+    }
+
+    /// Takes out the stream that the relay refuses first, and gives its code; none when it refuses
+    /// none within this time.
+    pub(crate) fn first_stopped(
+        &self,
+        streams: &mut Vec<quinn::SendStream>,
+        limit: Duration,
+    ) -> Option<u64> {
+        let mut stops = JoinSet::new();
+        let runtime = self.runtime.handle();
+        for (index, stream) in streams.iter().enumerate() {
+            let stopped = stream.stopped();
+            stops.spawn_on(async move { (index, stopped.await) }, runtime);
+        }
+        let first = async { timeout(limit, stops.join_next()).await };
+        let (index, stopped) = runtime.block_on(first).ok()??.unwrap();
+        streams.remove(index);
+        stopped.unwrap().map(quinn::VarInt::into_inner)
     }
 
     /// Whether the session is still there.

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use weir_protocol::loc::{TIMESTAMP, TIMESTAMP_LEGACY};
 use weir_protocol::moqt::fetch::{FetchEvent, FetchReader, RangeKind};
 use weir_protocol::moqt::properties::{Value, find};
-use weir_protocol::moqt::subgroup::{SubgroupEvent, SubgroupHeader, SubgroupReader};
+use weir_protocol::moqt::subgroup::{SubgroupEvent, SubgroupHeader, SubgroupId, SubgroupReader};
 use weir_protocol::moqt::{GroupOrder, Location, Message, StreamRole, UniStreamType, Version};
 use weir_protocol::wire::Reader;
 
@@ -24,6 +24,8 @@ pub(crate) struct Seen {
     pub(crate) descending: Vec<u64>,
     /// The subgroup stream that is stopped after an object.
     pub(crate) stops: Option<usize>,
+    /// The subgroup whose streams are left unread.
+    pub(crate) unread: Option<u64>,
     /// What could not be read.
     pub(crate) wrong: Vec<String>,
 }
@@ -189,13 +191,16 @@ async fn read_group(
 ) -> Result<(), String> {
     let mut reader = SubgroupReader::new();
     reader.push(head);
-    let mut index = None;
+    let (mut index, mut unread) = (None, false);
     loop {
         while let Some(event) = reader.poll().map_err(|error| error.to_string())? {
-            let groups = &mut seen.lock().groups;
+            let seen = &mut *seen.lock();
+            let groups = &mut seen.groups;
             match (event, index) {
                 (SubgroupEvent::Header(header), _) => {
                     index = Some(groups.len());
+                    let left = seen.unread.map(SubgroupId::Explicit);
+                    unread = left == Some(header.subgroup);
                     groups.push(GroupStream {
                         header,
                         objects: Vec::new(),
@@ -220,6 +225,10 @@ async fn read_group(
                 }
                 (SubgroupEvent::Object { .. }, None) => return Err("no header".to_owned()),
             }
+        }
+        if unread {
+            // The stream stays open, and what comes fills its window.
+            std::future::pending::<()>().await;
         }
         if let Some(index) = index.filter(|index| seen.lock().is_enough(*index)) {
             drop(stream.stop(1u32.into()));

@@ -28,6 +28,7 @@ mod rtmp;
 mod site;
 mod source;
 mod streams;
+mod tracks;
 mod trust;
 mod viewer;
 
@@ -45,4 +46,5 @@ pub(crate) use rtmp::{Publisher, opus_tags};
 pub(crate) use site::Site;
 pub(crate) use source::{Recipe, Source, ffmpeg, push, recipes};
 pub(crate) use streams::{FetchStream, GroupStream, MoqtObject, StreamEnd};
+pub(crate) use tracks::{STRANGE, head, header, object, object_with, publish, published};
 pub(crate) use viewer::{PATIENCE, Picture, Viewer};
