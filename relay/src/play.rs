@@ -29,10 +29,10 @@ use weir_protocol::rtmp::server::{self, Event, PlayRefusal, PlayRequest, Refusal
 
 use crate::pressure::Limit;
 use crate::shard::{Context, Phase};
-use crate::stream::Stream;
+use crate::stream::{Presence, Stream};
 use crate::{clock, net};
 pub use feed::Feeds;
-use feed::{CATALOG, Feed};
+use feed::{CATALOGS, Feed};
 use sender::Sender;
 use viewing::Viewing;
 
@@ -118,8 +118,17 @@ pub(crate) async fn serve(
             Waited::Heard(over) => return Ok(over),
             Waited::InVain => {
                 let limit = shared.play.wait_limit;
-                let reason = format!("nobody published {namespace} within {limit:?}");
-                return peer.refuse(request, PlayRefusal::NotFound(reason)).await;
+                let refusal = match shared.registry.stream(namespace) {
+                    Some(stream) if stream.presence() == Presence::Live => {
+                        let reason = format!("{namespace} has no catalog that says what to play");
+                        PlayRefusal::Failed(reason)
+                    }
+                    _ => {
+                        let reason = format!("nobody published {namespace} within {limit:?}");
+                        PlayRefusal::NotFound(reason)
+                    }
+                };
+                return peer.refuse(request, refusal).await;
             }
         }
     };
@@ -196,7 +205,15 @@ async fn appearance(context: &Context, namespace: &Namespace) -> Arc<Feed> {
 /// Waits until the stream says what it carries, and asks for that where it is there on demand
 /// only. `None` when whoever is asked does not have it.
 async fn described(context: &Context, stream: &Arc<Stream>) -> Option<Arc<Feed>> {
-    if let Some(Err(_)) = stream.demand(&Bytes::from_static(CATALOG), &[]).await {
+    let mut refused = 0;
+    for name in CATALOGS {
+        match stream.demand(&Bytes::from_static(name), &[]).await {
+            Some(Err(_)) => refused += 1,
+            // It is there, or nobody is to be asked for it: it comes by itself.
+            Some(Ok(_)) | None => break,
+        }
+    }
+    if refused == CATALOGS.len() {
         context.shared.registry.forget(stream);
         return None;
     }

@@ -8,17 +8,10 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use support::{
-    FlvTag, Kind, MoqtClient, Player, Process, Publisher, Recipe, Scratch, Weir, ffmpeg, opus_tags,
-    push, recipes, sleep, track_of, wait_for,
+    FlvTag, Kind, Player, Process, Publisher, Recipe, Scratch, Weir, ffmpeg, opus_tags, push,
+    recipes, sleep, wait_for,
 };
-use weir_protocol::catalog::msf::{Catalog, ROLE_VIDEO, Track};
-use weir_protocol::loc::TIMESTAMP;
-use weir_protocol::moqt::message::Publish;
-use weir_protocol::moqt::properties::PairWriter;
-use weir_protocol::moqt::subgroup::{SubgroupHeader, put_object_header};
-use weir_protocol::moqt::{Message, Params, Properties, Version};
 
 /// Longer than any play here takes.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -94,74 +87,6 @@ fn what_an_upstream_has_is_played() {
     let played = source.read(play.file.path());
     played.assert_part_of(&source.media(), source.gop);
     assert!(played.video().frames.len() >= 90);
-}
-
-/// One group of a track that is published: its objects with their timestamps.
-fn publish_group(source: &MoqtClient, alias: u64, group: u64, objects: &[(u64, &[u8])]) {
-    let mut bytes = Vec::new();
-    let header = SubgroupHeader {
-        alias,
-        group,
-        properties: true,
-        first_object: true,
-        ..SubgroupHeader::default()
-    };
-    header.encode(&mut bytes);
-    for (timestamp_us, payload) in objects {
-        let mut block = BytesMut::new();
-        PairWriter::new(&mut block).int(TIMESTAMP, *timestamp_us);
-        put_object_header(&mut bytes, 0, Some(&block), payload.len() as u64, None);
-        bytes.extend_from_slice(payload);
-    }
-    source.open_data(&bytes).finish().unwrap();
-}
-
-#[test]
-fn what_comes_over_moqt_is_described_and_played() {
-    let relay = Weir::start();
-    let mut source = MoqtClient::connect(relay.quic, Version::Draft19);
-    let mut publish = |track: &str, alias| {
-        let request_id = source.fresh_id();
-        let mut asked = source.ask(Publish {
-            request_id,
-            track: track_of("live/cam", track),
-            alias,
-            params: Params::default(),
-            properties: Properties::default(),
-        });
-        assert!(matches!(asked.next(), Some(Message::RequestOk(_))));
-        asked
-    };
-    let _publishing = [publish("catalog", 1), publish("pictures", 2)];
-    let mut catalog = Catalog::live(0);
-    let pictures = Track {
-        width: Some(640),
-        height: Some(360),
-        ..Track::live("pictures", ROLE_VIDEO, "avc1.4d401e")
-    };
-    let record = include_bytes!("../../protocol/tests/data/codec/avc_main_640x360.avcc");
-    catalog.push(pictures, Some(record));
-    publish_group(&source, 1, 5, &[(0, &catalog.to_json())]);
-    let frames = [&b"a key frame"[..], b"the next", b"and one more"];
-    let objects = [0, 1, 2].map(|at| (at as u64 * 40_000, frames[at]));
-    publish_group(&source, 2, 70, &objects);
-    let described = wait_for("the track in the API", LIMIT, || {
-        let tracks = relay.stream("live/cam").unwrap()["tracks"].clone();
-        match tracks[0]["bitrate_bps"].as_u64() {
-            Some(bps) if bps > 0 => Ok(tracks),
-            _ => Err(tracks.to_string()),
-        }
-    });
-    assert_eq!(described[0]["name"], "pictures", "{described}");
-    assert_eq!(described[0]["codec"], "avc1.4d401e", "{described}");
-    assert_eq!(described[0]["width"], 640, "{described}");
-    let mut player = Player::connect(relay.rtmp, "live", "cam", &[], None);
-    player.until_said("onMetaData");
-    let played = player.media(frames.len());
-    let records = played.iter().filter(|tag| tag.body.ends_with(record));
-    assert_eq!(records.count(), 1, "the decoder's configuration");
-    let played: Vec<_> = played.iter().filter_map(FlvTag::frame).collect();
-    assert_eq!(played, frames);
 }
 
 #[test]

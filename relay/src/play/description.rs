@@ -1,10 +1,13 @@
 //! A stream as its catalog describes it, in the terms of RTMP.
 
 use bytes::Bytes;
+use weir_protocol::catalog::hang;
 use weir_protocol::catalog::msf::{self, Catalog};
 use weir_protocol::codec::{AudioCodec, VideoCodec};
 use weir_protocol::flv::mux::{self, Value};
 use weir_protocol::rtmp::command::Connect;
+
+use super::cursor::Kind;
 
 /// What a stream carries from some object on.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +29,8 @@ pub(super) struct Selected<Codec> {
     pub(super) codec: Codec,
     /// The decoder's configuration, where the catalog has it.
     pub(super) config: Option<Bytes>,
+    /// Whether frames begin with their timestamp, as in moq-dev's legacy container.
+    pub(super) prefixed: bool,
 }
 
 impl Description {
@@ -57,21 +62,29 @@ impl Description {
         known: impl Fn(&str) -> Option<Codec>,
     ) -> Option<Selected<Codec>> {
         let name = track.name.clone();
-        let codec = track.codec.as_deref().unwrap_or_default();
-        if track.packaging != msf::PACKAGING_LOC {
+        let text = track.codec.as_deref().unwrap_or_default();
+        let prefixed = track.packaging == hang::PACKAGING_LEGACY;
+        if !prefixed && track.packaging != msf::PACKAGING_LOC {
             let packaging = &track.packaging;
             self.unfit = Some(format!("RTMP cannot carry the packaging {packaging:?}"));
         }
-        let Some(codec) = known(codec) else {
-            self.unfit = Some(format!("RTMP cannot carry the codec {codec:?}"));
+        let Some(codec) = known(text) else {
+            self.unfit = Some(format!("RTMP cannot carry the codec {text:?}"));
             return None;
         };
         // A catalog that names what it does not have: the objects may have it.
         let config = catalog.config_of(track).unwrap_or_default();
+        if prefixed && config.is_none() && needs_config(text) {
+            self.unfit = Some(format!(
+                "{name} has its decoder's configuration within the frames, which RTMP cannot \
+                 carry: publish it with a description"
+            ));
+        }
         Some(Selected {
             name,
             codec,
             config,
+            prefixed,
         })
     }
 
@@ -120,6 +133,14 @@ impl Description {
         video.into_iter().chain(audio).collect()
     }
 
+    /// Whether the frames of a track begin with their timestamp.
+    pub(super) fn is_prefixed(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Video => self.video.as_ref().is_some_and(|video| video.prefixed),
+            Kind::Audio => self.audio.as_ref().is_some_and(|audio| audio.prefixed),
+        }
+    }
+
     /// Whether there is anything to play.
     pub(super) fn has_media(&self) -> bool {
         self.video.is_some() || self.audio.is_some() || self.unfit.is_some()
@@ -155,6 +176,13 @@ impl Description {
         // Names and texts are short constants, the only thing that could not be written.
         mux::metadata(&entries).unwrap_or_default()
     }
+}
+
+/// Whether a decoder of that codec needs a configuration, which FLV has apart from the frames.
+fn needs_config(codec: &str) -> bool {
+    ["avc", "hvc", "hev", "mp4a"]
+        .iter()
+        .any(|family| codec.starts_with(family))
 }
 
 /// An Enhanced RTMP codec id: the FourCC as a number.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::debug;
-use weir_protocol::catalog::msf::Catalog;
+use weir_protocol::catalog::{hang, msf};
 use weir_protocol::loc;
 use weir_protocol::moqt::{Namespace, TrackProperties};
 
@@ -163,8 +163,8 @@ impl Mirror {
         let mut changed = false;
         let over = stream.presence() == Presence::Ended;
         if self.catalog.is_none() {
-            let track = stream.track(CATALOG);
-            self.catalog = track.map(|track| Followed::new(&track, wake));
+            let mut catalogs = CATALOGS.iter().filter_map(|name| stream.track(name));
+            self.catalog = catalogs.next().map(|track| Followed::new(&track, wake));
         }
         // Until nothing came in between: so the mirrors are of one moment, and their objects in
         // the order in which they were published.
@@ -215,7 +215,11 @@ impl Mirror {
                 continue;
             };
             self.described = Some(group.id);
-            match Catalog::parse(&object.payload()) {
+            let catalog = match catalog.name == hang::TRACK_NAME.as_bytes() {
+                true => hang::parse(&object.payload()),
+                false => msf::Catalog::parse(&object.payload()),
+            };
+            match catalog {
                 Ok(catalog) => {
                     let description = Description::of(&catalog, object.complete_us);
                     // The end of a stream says that it has no tracks: there may be frames yet.
@@ -263,8 +267,9 @@ fn follow_track(
     true
 }
 
-/// The name of the track that has the catalog.
-pub(super) const CATALOG: &[u8] = b"catalog";
+/// The names of the tracks that may have the catalog, the preferred one first: that of publishers
+/// of MSF, and that of moq-dev's.
+pub(super) const CATALOGS: [&[u8]; 2] = [msf::TRACK_NAME.as_bytes(), hang::TRACK_NAME.as_bytes()];
 
 /// Catalogs that are kept: codecs change by hand.
 const DESCRIPTIONS: usize = 4;

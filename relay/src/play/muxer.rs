@@ -1,6 +1,7 @@
 //! Objects into RTMP messages: times, FLV headers, decoder configurations.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
+use weir_protocol::catalog::hang;
 use weir_protocol::flv::mux::{audio_header, video_header};
 use weir_protocol::flv::{AudioPacket, VideoPacket};
 use weir_protocol::loc::ObjectProperties;
@@ -21,6 +22,8 @@ pub(super) enum MuxError {
     Properties(#[from] PropertyError),
     #[error("a frame has no timestamp")]
     NoTimestamp,
+    #[error("a frame ends within its timestamp")]
+    CutTimestamp,
     #[error("a frame of {0} bytes does not fit a message")]
     TooLong(usize),
 }
@@ -41,6 +44,43 @@ struct Told {
     config: Option<Bytes>,
     /// The newest time, which never goes back.
     newest_ms: Option<u64>,
+    /// The newest decoding time, where none is told.
+    newest_us: u64,
+}
+
+/// A frame without what is in front of it.
+struct Frame {
+    pts_us: u64,
+    dts_us: u64,
+    payload: Bytes,
+}
+
+impl Told {
+    fn frame_of(
+        &mut self,
+        object: &Object,
+        properties: &ObjectProperties,
+        prefixed: bool,
+    ) -> Result<Frame, MuxError> {
+        let mut payload = object.payload();
+        if !prefixed {
+            let pts_us = properties.timestamp_us.ok_or(MuxError::NoTimestamp)?;
+            return Ok(Frame {
+                pts_us,
+                dts_us: pts_us.saturating_sub(properties.composition_us),
+                payload,
+            });
+        }
+        let (pts_us, len) = hang::split_prefix(&payload).map_err(|_| MuxError::CutTimestamp)?;
+        payload.advance(len);
+        // Only when to show it is told, in the order of decoding: time goes on from there.
+        self.newest_us = self.newest_us.max(pts_us);
+        Ok(Frame {
+            pts_us,
+            dts_us: self.newest_us,
+            payload,
+        })
+    }
 }
 
 impl Muxer {
@@ -111,17 +151,24 @@ impl Muxer {
         }
         let block = &object.properties;
         let properties = ObjectProperties::parse_with_timescale(block, timescale)?;
-        let pts_us = properties.timestamp_us.ok_or(MuxError::NoTimestamp)?;
-        let payload = object.payload();
-        if payload.len() > MESSAGE_BYTES_MAX - TAG_BYTES_MAX {
-            return Err(MuxError::TooLong(payload.len()));
-        }
-        let dts_us = pts_us.saturating_sub(properties.composition_us);
-        let origin_us = *self.origin_us.get_or_insert(dts_us);
         let told = match kind {
             Kind::Video => &mut self.video,
             Kind::Audio => &mut self.audio,
         };
+        let frame = told.frame_of(object, &properties, description.is_prefixed(kind))?;
+        let Frame {
+            pts_us,
+            dts_us,
+            payload,
+        } = frame;
+        if payload.len() > MESSAGE_BYTES_MAX - TAG_BYTES_MAX {
+            return Err(MuxError::TooLong(payload.len()));
+        }
+        // One without a chunk ends a track in the legacy container.
+        if payload.is_empty() && description.is_prefixed(kind) {
+            return Ok(false);
+        }
+        let origin_us = *self.origin_us.get_or_insert(dts_us);
         if dts_us < origin_us && told.newest_ms.is_none() && kind == Kind::Audio {
             return Ok(false);
         }
