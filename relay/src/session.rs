@@ -15,6 +15,7 @@ mod offer;
 mod pace;
 mod publish;
 mod quirks;
+mod rendezvous;
 mod report;
 mod request;
 mod subscribe;

@@ -636,6 +636,10 @@ fn draft_18_has_one_subscription_to_a_track_and_draft_19_any_number() {
     first.subscribed();
     let error = client.subscribe("audio", params()).refused();
     assert_eq!(error.code, RequestErrorCode::DuplicateSubscription);
+    // One that overtakes the end of the former.
+    let mut next = client.subscribe("audio", params());
+    first.cancel();
+    next.subscribed();
     let mut client = MoqtClient::connect(relay.quic, Version::Draft19);
     let mut first = client.subscribe("audio", params());
     let mut second = client.subscribe("audio", params());

@@ -3,23 +3,22 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use tokio::time::{Duration, timeout};
 use weir_protocol::moqt::message::{
     PublishDone, RequestError, RequestOk, RequestUpdate, Subscribe, SubscribeOk,
 };
 use weir_protocol::moqt::{
-    Filter, FullTrackName, GroupOrder, Location, Message, Params, PublishDoneCode,
-    RequestErrorCode, SessionError, StreamRole, Version,
+    Filter, GroupOrder, Location, Message, Params, PublishDoneCode, RequestErrorCode, SessionError,
+    StreamRole, Version,
 };
 
 use super::control::MessageError;
 use super::fetch::Plan;
 use super::fill::{Filled, Fills};
-use super::request::{Request, obtain, properties};
+use super::rendezvous::placed;
+use super::request::{Request, properties};
 use super::viewer::Watching;
 use super::{Close, Session};
 use crate::clock;
-use crate::pressure::Place;
 use crate::sender::{Done, Handle, Join, Update, ViewerOptions};
 use crate::stream::{Stream, Track};
 use crate::subscription::{End, Options};
@@ -171,9 +170,6 @@ pub(super) async fn serve(mut request: Request, message: Subscribe) -> Result<()
     subscription.run(done).await
 }
 
-/// A track, and the stream that it belongs to.
-type Found = (Arc<Stream>, Arc<Track>);
-
 /// A subscription that was granted.
 struct Subscribed {
     request: Request,
@@ -322,89 +318,6 @@ impl Subscribed {
         self.request.finish().await;
         Ok(())
     }
-}
-
-/// A place for the subscription, and what it is about.
-async fn placed(session: &Session, message: &Subscribe) -> Result<(Place, Found), RequestError> {
-    let place = session.take_on(&message.track)?;
-    let found = rendezvous(session, &message.track, &message.params).await?;
-    Ok((place, allowed(session, message, found)?))
-}
-
-/// Finds the track, waiting for a publisher as long as the viewer asks and the relay allows.
-async fn rendezvous(
-    session: &Session,
-    name: &FullTrackName,
-    params: &Params,
-) -> Result<(Arc<Stream>, Arc<Track>), RequestError> {
-    let wait_ms = params.rendezvous_timeout_ms;
-    let first = obtain(session, name, params).await;
-    let wait = Duration::from_millis(wait_ms.unwrap_or(0));
-    if first.is_ok() || wait.is_zero() {
-        return first;
-    }
-    let wait = wait.min(session.config().rendezvous_limit);
-    match timeout(wait, appearance(session, name, params)).await {
-        Ok(Some(found)) => Ok(found),
-        Ok(None) | Err(_) => {
-            let reason = format!("nobody published {} within {wait:?}", name.namespace());
-            Err(RequestError::new(RequestErrorCode::Timeout, reason))
-        }
-    }
-}
-
-/// Waits for the track: for its stream first, which has its tracks only when its publisher has
-/// said what they are.
-async fn appearance(
-    session: &Session,
-    name: &FullTrackName,
-    params: &Params,
-) -> Option<(Arc<Stream>, Arc<Track>)> {
-    let registry = &session.context.shared.registry;
-    let mut names = registry.changes();
-    loop {
-        names.mark_unchanged();
-        // Followed before they are looked at, so that none is missed.
-        let stream = registry.stream(name.namespace());
-        let mut tracks = stream.as_ref().map(|stream| stream.track_changes());
-        if let Ok(found) = obtain(session, name, params).await {
-            return Some(found);
-        }
-        let added = async {
-            match &mut tracks {
-                Some(tracks) => tracks.changed().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            changed = names.changed() => changed.ok()?,
-            changed = added => changed.ok()?,
-        }
-    }
-}
-
-/// Draft 18 has one subscription to a track in a session at most; draft 19 any number.
-fn allowed(session: &Session, message: &Subscribe, found: Found) -> Result<Found, RequestError> {
-    if !message.params.range_filters.is_empty() {
-        let reason = "this relay does not filter by ranges (MAX_FILTER_RANGES is 0)";
-        return Err(RequestError::new(RequestErrorCode::InvalidFilter, reason));
-    }
-    let duplicate = session
-        .joinable
-        .lock()
-        .values()
-        .any(|joinable| match joinable {
-            Joinable::Granted(granted) => Arc::ptr_eq(&granted.track, &found.1),
-            Joinable::Pending => false,
-        });
-    if session.version == Version::Draft18 && duplicate {
-        let reason = "this session subscribes to the track already";
-        return Err(RequestError::new(
-            RequestErrorCode::DuplicateSubscription,
-            reason,
-        ));
-    }
-    Ok(found)
 }
 
 /// Where a filter begins: never before the objects that come from now on, as the past is FETCH's.
