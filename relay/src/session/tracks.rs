@@ -1,6 +1,7 @@
 //! SUBSCRIBE_TRACKS: every track below a prefix is published to the peer, now and later.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -34,16 +35,16 @@ pub(super) async fn serve(mut request: Request, message: SubscribeTracks) -> Res
         session: Arc::clone(&session),
         forward: message.params.forward.unwrap_or(true),
         tokens: message.params.auth_tokens.into(),
-        offered: HashSet::new(),
-        followed: HashSet::new(),
+        offered: Known::default(),
+        followed: Known::default(),
         news: Arc::default(),
         tasks: JoinSet::new(),
     };
     loop {
         names.mark_unchanged();
-        for stream in session.context.shared.registry.announced(&prefix) {
-            offers.offer_all(&stream);
-        }
+        let streams = session.context.shared.registry.announced(&prefix);
+        offers.forget(&streams);
+        streams.iter().for_each(|stream| offers.offer_all(stream));
         tokio::select! {
             changed = names.changed() => if changed.is_err() {
                 return Ok(());
@@ -92,21 +93,33 @@ struct Offers {
     /// The credentials of the request.
     tokens: Arc<[Token]>,
     /// Aliases, which are no other track's in this process.
-    offered: HashSet<u64>,
+    offered: Known<u64>,
     /// Streams whose new tracks are heard of, by the time and name of their beginning.
-    followed: HashSet<(u64, String)>,
+    followed: Known<(u64, String)>,
     news: Arc<Notify>,
     tasks: JoinSet<Result<(), Close>>,
 }
 
 impl Offers {
+    /// Makes room for what is new, if need be: what is over does not come back.
+    fn forget(&mut self, streams: &[Arc<Stream>]) {
+        if self.followed.is_full() {
+            let there: HashSet<_> = streams.iter().map(|stream| beginning(stream)).collect();
+            self.followed.retain(&there);
+        }
+        if self.offered.is_full() {
+            let tracks = streams.iter().flat_map(|stream| stream.tracks());
+            let there: HashSet<_> = tracks.map(|track| track.alias).collect();
+            self.offered.retain(&there);
+        }
+    }
+
     fn offer_all(&mut self, stream: &Arc<Stream>) {
         // What the peer publishes itself is not news to it.
         if self.session.publishes(&stream.namespace) {
             return;
         }
-        let name = (stream.since_ms, stream.namespace.to_string());
-        if self.followed.len() < OFFERS_MAX && self.followed.insert(name) {
+        if self.followed.insert(beginning(stream)) {
             let (mut added, news) = (stream.track_changes(), Arc::clone(&self.news));
             self.tasks.spawn(async move {
                 while added.changed().await.is_ok() {
@@ -116,7 +129,7 @@ impl Offers {
             });
         }
         for track in stream.tracks() {
-            if self.offered.len() < OFFERS_MAX && self.offered.insert(track.alias) {
+            if self.offered.insert(track.alias) {
                 let (session, tokens) = (Arc::clone(&self.session), Arc::clone(&self.tokens));
                 let (stream, forward) = (Arc::clone(stream), self.forward);
                 self.tasks.spawn(async move {
@@ -129,6 +142,36 @@ impl Offers {
                 });
             }
         }
+    }
+}
+
+/// What tells a stream from the one of the same name before it.
+fn beginning(stream: &Stream) -> (u64, String) {
+    (stream.since_ms, stream.namespace.to_string())
+}
+
+/// What was told a peer: [`OFFERS_MAX`] at a time.
+#[derive(Debug)]
+struct Known<T>(HashSet<T>);
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self(HashSet::new())
+    }
+}
+
+impl<T: Eq + Hash> Known<T> {
+    /// Returns whether it is new, and there is room for it.
+    fn insert(&mut self, new: T) -> bool {
+        !self.is_full() && self.0.insert(new)
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.len() >= OFFERS_MAX
+    }
+
+    fn retain(&mut self, there: &HashSet<T>) {
+        self.0.retain(|known| there.contains(known));
     }
 }
 
@@ -251,5 +294,27 @@ async fn listen(
     }
 }
 
-/// Tracks that one request may be offered: a session has room for as many requests.
+/// Tracks that one request may be offered at a time: a session has room for as many requests. What
+/// comes beyond is offered when others are over.
 const OFFERS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tracks_beyond_the_limit_are_offered_when_others_are_over() {
+        let mut known = Known::default();
+        assert!((0..OFFERS_MAX).all(|alias| known.insert(alias)));
+        assert!(!known.insert(0), "it was offered before");
+        assert!(!known.insert(OFFERS_MAX), "there is no room");
+        let there = (1..=OFFERS_MAX).collect();
+        known.retain(&there);
+        assert!(known.insert(OFFERS_MAX));
+        assert!(
+            !known.insert(1),
+            "those that are there are not offered again"
+        );
+        assert!(!known.insert(OFFERS_MAX + 1));
+    }
+}
