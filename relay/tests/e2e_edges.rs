@@ -8,12 +8,13 @@
 #[path = "support/support.rs"]
 mod support;
 
+use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use support::{
-    Asked, MoqtClient, MoqtObject, Process, Source, Weir, now, push, recipes, sleep, track_of,
-    wait_for,
+    Asked, MoqtClient, MoqtObject, Process, Pull, Scratch, Source, Weir, now, push, recipes, sleep,
+    track_of, wait_for,
 };
 use weir_loadtest::impair::{Impairment, LinkConfig};
 use weir_protocol::moqt::message::{Subscribe, SubscribeNamespace};
@@ -185,6 +186,33 @@ fn track_is_subscribed_once_whatever_the_number_of_viewers_at_the_edges() {
 }
 
 #[test]
+fn track_that_nobody_watches_is_kept_a_linger_time_and_then_given_up() {
+    let (origin, _source, _push) = origin();
+    let config = Scratch::new("weir.toml");
+    fs::write(config.path(), "[edge]\nlinger_ms = 3000\n").unwrap();
+    let (url, config) = (insecure(origin.quic), config.path().to_string_lossy());
+    let edge = Weir::start_with(&["--upstream", &url, "--config", &config]);
+    let asks = || origin.stream("live/cam").unwrap()["subscribers"].clone();
+    let viewer = Viewer::new(&edge, "video");
+    viewer.wait_groups_more(1);
+    assert_eq!(asks(), 1);
+    viewer.client.leave();
+    // Whoever comes back in time finds it there, with what came meanwhile.
+    let again = Viewer::new(&edge, "video");
+    again.wait_groups_more(1);
+    assert_eq!(asks(), 1);
+    again.client.leave();
+    wait_for("the origin to be left", LIMIT, || {
+        let subscribers = asks();
+        (subscribers == 0)
+            .then_some(())
+            .ok_or_else(|| subscribers.to_string())
+    });
+    Viewer::new(&edge, "video").wait_groups_more(1);
+    assert_eq!(asks(), 1);
+}
+
+#[test]
 fn viewers_go_on_without_a_hole_when_the_first_upstream_dies() {
     let (origin, _source, _push) = origin();
     let middle = edge(&[origin.quic]);
@@ -223,6 +251,41 @@ fn viewers_do_not_notice_that_an_upstream_goes_away() {
     viewer.wait_groups_more(1);
     viewer.assert_same(&reference);
     assert_eq!(second.stream("live/cam").unwrap()["subscribers"], 1);
+}
+
+#[test]
+fn pull_goes_where_its_relay_sends_it() {
+    let (origin, source, _push) = origin();
+    let second = edge(&[origin.quic]);
+    let (url, upstream) = (insecure(second.quic), insecure(origin.quic));
+    // Time enough for a busy machine; it is over when the pull has left.
+    let config = Scratch::new("weir.toml");
+    fs::write(config.path(), "[limits]\ndrain_ms = 30000\n").unwrap();
+    let config = config.path().to_string_lossy();
+    let args = [
+        "--upstream",
+        &upstream,
+        "--drain-to",
+        &url,
+        "--config",
+        &config,
+    ];
+    let mut first = Weir::start_with(&args);
+    let address = first.moqt_url("live/cam");
+    let mut pull = Pull::start(&["--insecure", "--duration", "10s", &address]);
+    pull.wait_flowing();
+    first.terminate();
+    pull.end(LIMIT);
+    let pulled = pull.media();
+    pulled.assert_part_of(&source.media(), source.gop);
+    let frames = pulled.video().frames.len();
+    assert!(
+        frames > 200,
+        "{frames} frames in ten seconds at 30 a second"
+    );
+    assert_eq!(first.exit().code(), Some(0), "{}", first.log());
+    let stream = second.stream("live/cam").unwrap();
+    assert!(stream["bytes_out"].as_u64().unwrap() > 100_000, "{stream}");
 }
 
 #[test]

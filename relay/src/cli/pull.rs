@@ -3,6 +3,7 @@
 mod client;
 mod flv;
 mod media;
+mod moving;
 mod order;
 mod streams;
 mod target;
@@ -17,8 +18,8 @@ use anyhow::{Context, bail};
 use weir_protocol::moqt::Version;
 
 use crate::endpoint::Verifier;
-use client::{Client, Media};
 use flv::FlvWriter;
+use moving::Playing;
 use target::Target;
 
 /// Arguments of `weir pull`.
@@ -70,8 +71,7 @@ pub fn run(args: &PullArgs) -> anyhow::Result<ExitCode> {
         let drafts = args
             .draft
             .map_or_else(|| Version::ALL.to_vec(), |draft| vec![draft]);
-        let mut client = Client::connect(&target.relay, &drafts).await?;
-        let media = client.play(&target.namespace, args.wait).await?;
+        let mut playing = Playing::start(target, drafts, args.wait).await?;
         let output: Box<dyn Write> = match &args.output {
             Some(path) => {
                 let file = File::create(path);
@@ -79,18 +79,18 @@ pub fn run(args: &PullArgs) -> anyhow::Result<ExitCode> {
             }
             None => Box::new(io::stdout().lock()),
         };
-        let result = copy(media, output, args.duration).await;
-        client.close().await;
+        let result = copy(&mut playing, output, args.duration).await;
+        playing.close().await;
         result
     })
 }
 
 async fn copy(
-    mut media: Media<'_>,
+    playing: &mut Playing,
     output: Box<dyn Write>,
     duration: Option<Duration>,
 ) -> anyhow::Result<ExitCode> {
-    let mut writer = FlvWriter::new(BufWriter::new(output), media.description());
+    let mut writer = FlvWriter::new(BufWriter::new(output), playing.description());
     let interrupted = super::signal()?;
     tokio::pin!(interrupted);
     let end = tokio::time::sleep(FOREVER);
@@ -98,7 +98,7 @@ async fn copy(
     let mut started = false;
     loop {
         let written = tokio::select! {
-            frame = media.next() => match frame? {
+            frame = playing.next() => match frame? {
                 Some(frame) => {
                     if let (false, Some(duration)) = (started, duration) {
                         end.as_mut().reset(tokio::time::Instant::now() + duration);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use bytes::{Bytes, BytesMut};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use weir_protocol::catalog::hang;
 use weir_protocol::catalog::msf::{self, Catalog};
@@ -15,7 +15,7 @@ use weir_protocol::moqt::{
     RequestKind, Side, StreamRole, Version,
 };
 
-use super::streams::{self, Event, Source};
+use super::streams::{Event, Listener, Source};
 use crate::client::{self, Address, Manner};
 use crate::quic;
 use crate::webtransport::{RecvStream, SendStream, Session};
@@ -30,6 +30,7 @@ pub(super) struct Client {
     ids: RequestIds,
     sender: mpsc::Sender<Event>,
     events: mpsc::Receiver<Event>,
+    goaway: watch::Receiver<Option<String>>,
     /// Dropping it would end the session.
     _control: SendStream,
 }
@@ -67,7 +68,14 @@ impl Client {
         })?;
         let session = Arc::new(connected.session);
         let (sender, events) = mpsc::channel(EVENTS);
-        tokio::spawn(streams::accept(Arc::clone(&session), sender.clone()));
+        let (told, goaway) = watch::channel(None);
+        let listener = Listener {
+            session: Arc::clone(&session),
+            version: connected.version,
+            events: sender.clone(),
+            goaway: Arc::new(told),
+        };
+        tokio::spawn(listener.accept());
         Ok(Self {
             endpoint: connected.endpoint,
             session,
@@ -75,16 +83,27 @@ impl Client {
             ids: RequestIds::new(Side::Client),
             sender,
             events,
+            goaway,
             _control: connected.control,
         })
     }
 
-    /// Subscribes to the stream's catalog, then to the tracks that it names.
+    /// Waits until the relay asks to leave, for this address if it names one. Cancel safe.
+    pub(super) async fn goaway(&mut self) -> String {
+        match self.goaway.wait_for(Option::is_some).await {
+            Ok(uri) => uri.clone().unwrap_or_default(),
+            // The connection is gone, which is told otherwise.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Subscribes to the stream's catalog, then to the tracks that it names. What comes from here
+    /// on is the player's.
     pub(super) async fn play(
         &mut self,
         namespace: &Namespace,
         wait: Duration,
-    ) -> anyhow::Result<Media<'_>> {
+    ) -> anyhow::Result<Media> {
         let catalog = self.wait_for_catalog(namespace, wait).await?;
         let mut tracks = Vec::new();
         for role in [msf::ROLE_VIDEO, msf::ROLE_AUDIO] {
@@ -97,7 +116,8 @@ impl Client {
         if tracks.is_empty() {
             bail!("{namespace} has neither video nor audio");
         }
-        Media::new(&mut self.events, &catalog, tracks)
+        let events = std::mem::replace(&mut self.events, mpsc::channel(1).1);
+        Media::new(events, &catalog, tracks)
     }
 
     /// The stream's catalog, as soon as it has one: not every relay lets a request wait.

@@ -18,8 +18,8 @@ use super::streams::Event;
 use crate::clock;
 
 /// A stream that is being played.
-pub(super) struct Media<'a> {
-    events: &'a mut mpsc::Receiver<Event>,
+pub(super) struct Media {
+    events: mpsc::Receiver<Event>,
     description: Description,
     tracks: Vec<Track>,
     /// When the last event came after every track had ended.
@@ -40,9 +40,9 @@ struct Track {
     done: bool,
 }
 
-impl<'a> Media<'a> {
+impl Media {
     pub(super) fn new(
-        events: &'a mut mpsc::Receiver<Event>,
+        events: mpsc::Receiver<Event>,
         catalog: &Catalog,
         subscribed: Vec<(Subscription, &msf::Track)>,
     ) -> anyhow::Result<Self> {

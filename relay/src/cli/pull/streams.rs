@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::debug;
 use weir_protocol::moqt::fetch::{FetchEvent, FetchReader};
 use weir_protocol::moqt::subgroup::{SubgroupEvent, SubgroupReader};
-use weir_protocol::moqt::{GroupOrder, UniStreamType};
+use weir_protocol::moqt::{GroupOrder, Message, StreamRole, UniStreamType, Version};
 
 use super::order::Object;
+use crate::peer::MessageReader;
 use crate::webtransport::{RecvStream, Session};
 
 /// Where an object belongs.
@@ -33,23 +34,36 @@ pub(super) enum Event {
     Lost(String),
 }
 
-/// Accepts streams until the connection is gone.
-pub(super) async fn accept(session: Arc<Session>, events: mpsc::Sender<Event>) {
-    loop {
-        match session.accept_uni().await {
-            Ok(stream) => {
-                tokio::spawn(read(stream, events.clone()));
-            }
-            Err(error) => {
-                // The reader may have gone first, which is how a pull ends.
-                let _ = events.send(Event::Lost(error.to_string())).await;
-                return;
+/// Hears what the relay says.
+#[derive(Clone)]
+pub(super) struct Listener {
+    pub(super) session: Arc<Session>,
+    pub(super) version: Version,
+    pub(super) events: mpsc::Sender<Event>,
+    /// Where the relay asks to go.
+    pub(super) goaway: Arc<watch::Sender<Option<String>>>,
+}
+
+impl Listener {
+    /// Accepts streams until the connection is gone.
+    pub(super) async fn accept(self) {
+        loop {
+            match self.session.accept_uni().await {
+                Ok(stream) => {
+                    tokio::spawn(read(stream, self.clone()));
+                }
+                Err(error) => {
+                    // The reader may have gone first, which is how a pull ends.
+                    let _ = self.events.send(Event::Lost(error.to_string())).await;
+                    return;
+                }
             }
         }
     }
 }
 
-async fn read(mut stream: RecvStream, events: mpsc::Sender<Event>) {
+async fn read(mut stream: RecvStream, listener: Listener) {
+    let Listener { events, .. } = &listener;
     let mut head = BytesMut::new();
     let kind = loop {
         match UniStreamType::detect(&head) {
@@ -62,13 +76,28 @@ async fn read(mut stream: RecvStream, events: mpsc::Sender<Event>) {
         }
     };
     let result = match kind {
-        UniStreamType::Subgroup => subgroup(stream, head, &events).await,
-        UniStreamType::Fetch => fetch(stream, head, &events).await,
-        // SETUP and GOAWAY change nothing for a reader that leaves when its tracks end.
-        UniStreamType::Control | UniStreamType::Padding => drain(stream).await,
+        UniStreamType::Subgroup => subgroup(stream, head, events).await,
+        UniStreamType::Fetch => fetch(stream, head, events).await,
+        UniStreamType::Control => control(stream, head, &listener).await,
+        UniStreamType::Padding => drain(stream).await,
     };
     if let Some(error) = result.err() {
         debug!(error, "a stream was given up");
+    }
+}
+
+async fn control(stream: RecvStream, head: BytesMut, listener: &Listener) -> Result<(), String> {
+    let mut reader = MessageReader::with_head(stream, listener.version, head);
+    loop {
+        match reader.next(StreamRole::Control).await {
+            Ok(Some(Message::Goaway(goaway))) => {
+                listener.goaway.send_replace(Some(goaway.uri));
+            }
+            // SETUP changes nothing for a reader.
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(error.to_string()),
+        }
     }
 }
 
