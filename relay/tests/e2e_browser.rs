@@ -6,7 +6,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Browser, DRAWN_FPS, Drawing, PATIENCE, Viewer, Weir, wait_for};
+use support::{Browser, DRAWN_FPS, Drawing, PATIENCE, Scratch, Viewer, Weir, wait_for};
 
 /// Pictures that must have followed each other before playing counts as going on.
 const PICTURES: usize = 45;
@@ -121,6 +121,49 @@ fn a_viewer_who_wants_no_reports_sends_none() {
         Some(1),
         "{detail}"
     );
+}
+
+#[test]
+fn a_viewer_goes_where_the_relay_sends_it_and_does_not_notice() {
+    let origin = Weir::start();
+    let _push = Drawing::PLAIN.push(&origin.rtmp_url("live/cam"));
+    origin.wait_live("live/cam", &["video", "audio"]);
+    let upstream = format!("moqt://{}?insecure", origin.quic);
+    let second = Weir::start_with(&["--upstream", &upstream]);
+    let certificate = second.get("/certificate.sha256").body;
+    let to = format!("moqt://{}?cert-sha256={}", second.quic, certificate.trim());
+    // Time enough for a busy machine; it is over when the viewer has left.
+    let file = Scratch::new("weir.toml");
+    std::fs::write(file.path(), "[limits]\ndrain_ms = 30000\n").unwrap();
+    let config = file.path().to_string_lossy();
+    let args = [
+        "--upstream",
+        &upstream,
+        "--drain-to",
+        &to,
+        "--config",
+        &config,
+    ];
+    let mut first = Weir::start_with(&args);
+    let browser = Browser::start();
+    let viewer = Viewer::open(&browser, &first, "live/cam");
+    viewer.wait_state("live");
+    viewer.wait_pictures(PICTURES);
+    let before = viewer.told()["states"].clone();
+    first.terminate();
+    wait_for("the viewer at the second edge", PATIENCE, || {
+        let stream = second.stream("live/cam").unwrap_or_default();
+        match stream["subscribers"].as_u64() {
+            Some(1..) => Ok(()),
+            _ => Err(format!("{stream}; {}", viewer.told())),
+        }
+    });
+    assert_eq!(first.exit().code(), Some(0), "{}", first.log());
+    viewer.wait_pictures(PICTURES);
+    let told = viewer.told();
+    assert_eq!(told["states"], before, "{told}");
+    let words = "the picture went on over the change";
+    assert_eq!(told["statistics"]["skips"], 0, "{words}: {told}");
 }
 
 #[test]

@@ -16,6 +16,15 @@ const ASK_AGAIN_MS = 1000;
 const GUESSES = ["video", "audio"];
 /** Pause after a refusal that will hardly change by itself. */
 const REFUSED_MS = 15_000;
+/** Attempts to reach the place that a relay sends its viewers to, and the pause between them. */
+const MOVES_MAX = 4;
+const MOVE_AGAIN_MS = 600;
+/** Least time between two moves, in ms: relays that send their viewers to each other. */
+const MOVED_MS = 5000;
+/** How long the old session is kept for a catalog of the new one, in ms. */
+const OVERLAP_MS = 1500;
+/** A place whose first group is so much older numbers groups otherwise, and is another one. */
+const SAME_WITHIN = 8;
 
 /** Refusals of people rather than of streams. */
 const REASONS = new Map([[REFUSAL.unauthorized, "unauthorized"], [REFUSAL.expired, "expired"]]);
@@ -29,11 +38,17 @@ export class Connection {
   #tries = 0;
   #hashFirst;
   #useHash;
+  /** The certificate of the place that a relay sent us to, if it said so. */
+  #hashThere;
   #proven = false;
   #closed = false;
   #guesses = true;
   #wake;
+  /** The play that the player is told of, and the newest one, which becomes it with its catalog. */
   #current;
+  #newest;
+  #moving;
+  #movedAt = -Infinity;
 
   /**
    * `target`: `{url, namespace, certificate, certificateUrl}`; `on`: events. `on.session` gets
@@ -62,24 +77,66 @@ export class Connection {
   }
 
   async #once() {
-    let lost;
-    const over = new Promise((_, reject) => {
-      lost = (reason) => reject(new Error(reason));
-    });
-    // It is awaited below, but may fail before that.
-    over.catch(() => {});
-    const hash = this.#useHash ? await this.#hash() : undefined;
+    const hash = this.#hashThere || this.#useHash ? await this.#hash() : undefined;
     try {
-      const on = { lost, bytes: this.#on.bytes };
-      this.#session = await Session.connect(this.#url, hash, on);
+      this.#session = await this.#open(this.#url, hash);
     } catch (error) {
       if (!this.#proven) this.#tryOtherwise();
+      else [this.#url, this.#hashThere] = [this.#target.url, undefined];
       throw error;
     }
     this.#proven = true;
     this.#attempts = 0;
     this.#on.session(this.#session);
-    for (;;) await Promise.race([over, this.#play(this.#session)]);
+    for (;;) {
+      const session = this.#session;
+      await Promise.race([session.over, session.left, this.#play(session)]);
+    }
+  }
+
+  /** A session: `over` fails when it is lost, `left` comes when another one has its place. */
+  async #open(url, hash) {
+    let [lost, leave, session] = [];
+    const over = new Promise((_, reject) => {
+      lost = (reason) => reject(new Error(reason));
+    });
+    // It is awaited later, and may fail before that.
+    over.catch(() => {});
+    const left = new Promise((resolve) => {
+      leave = resolve;
+    });
+    const goaway = (uri) => {
+      this.#moving ??= this.#move(session, uri).finally(() => {
+        this.#moving = undefined;
+      });
+    };
+    session = await Session.connect(url, hash, { lost, goaway, bytes: this.#on.bytes });
+    return Object.assign(session, { over, left, leave });
+  }
+
+  /** Goes where the relay sends us, while what it has still plays. */
+  async #move(old, uri) {
+    const place = movedTo(uri, this.#url);
+    if (!place || performance.now() - this.#movedAt < MOVED_MS) return;
+    // Also where to go if the old session is lost before.
+    [this.#url, this.#hashThere] = [place.url, place.hash];
+    for (let attempt = 0; attempt < MOVES_MAX; attempt += 1) {
+      try {
+        // Elsewhere the certificate is one that the browser trusts, or the one that we know.
+        const known = this.#useHash && (uri === "" || attempt % 2 === 1);
+        const hash = place.hash || known ? await this.#hash() : undefined;
+        const session = await this.#open(place.url, hash);
+        if (this.#closed || this.#session !== old) return void session.close();
+        [this.#session, this.#movedAt] = [session, performance.now()];
+        this.#on.session(undefined);
+        this.#on.session(session);
+        setTimeout(() => old.close(), OVERLAP_MS);
+        return void old.leave();
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, MOVE_AGAIN_MS));
+      }
+      if (this.#closed || this.#session !== old) return;
+    }
   }
 
   /** The next attempt differs in what may have been the reason. */
@@ -96,16 +153,21 @@ export class Connection {
 
   /** From the subscription to the stream's end. */
   async #play(session) {
-    const prompt = setTimeout(() => this.#on.state("waiting"), PROMPT_MS);
+    const prompt = setTimeout(() => {
+      if (token === this.#current) this.#on.state("waiting");
+    }, PROMPT_MS);
     let end;
     const ended = new Promise((resolve) => {
       end = resolve;
     });
-    const token = { kinds: new Map(), subscribed: new Set() };
+    // Where another play goes on, it goes on behind what was told of that.
+    const behind = this.#current?.told;
+    const token = { kinds: new Map(), subscribed: new Set(), told: new Map(), behind };
     token.known = new Promise((resolve) => {
       token.learn = resolve;
     });
-    this.#current = token;
+    this.#newest = token;
+    this.#current ??= token;
     const handlers = {
       object: (object) => this.#catalog(session, token, object, end).catch(() => {}),
       done: end,
@@ -125,7 +187,10 @@ export class Connection {
     clearTimeout(prompt);
     await ended;
     token.learn();
-    this.#current = undefined;
+    // What ends here may go on elsewhere.
+    await this.#moving;
+    if (token !== this.#newest) return undefined;
+    this.#newest = this.#current = undefined;
     this.#on.tracks(undefined);
     if (!this.#closed) this.#on.state("gone");
     return undefined;
@@ -148,10 +213,12 @@ export class Connection {
   /** A new catalog: tracks that it adds are subscribed; what they became is the player's. */
   async #catalog(session, token, object, end) {
     const catalog = parseCatalog(object.payload);
-    if (!catalog || token !== this.#current) return;
+    if (!catalog || token !== this.#newest) return;
+    this.#current = token;
     const kinds = ["video", "audio"].filter((kind) => catalog[kind]);
     if (kinds.length === 0) return void (catalog.complete && end());
     token.kinds = new Map(kinds.map((kind) => [catalog[kind].name, kind]));
+    token.catalog = catalog;
     this.#on.tracks(catalog);
     const added = [...token.kinds.keys()].filter((name) => !token.subscribed.has(name));
     token.learn();
@@ -178,7 +245,9 @@ export class Connection {
     const whole = (token.kinds.get(name) ?? name) === "video";
     const tell = (event, object, timescale) => {
       const kind = token === this.#current ? token.kinds.get(name) : undefined;
-      if (kind) this.#on[event](kind, object, timescale);
+      if (kind && this.#goesOn(token, name, object, event === "object")) {
+        this.#on[event](kind, object, timescale);
+      }
     };
     const handlers = {
       object: (object, timescale) => tell("object", object, timescale),
@@ -188,8 +257,23 @@ export class Connection {
     return session.subscribe(this.#target.namespace, name, { whole, wanted }, handlers);
   }
 
+  /** Whether an object was not told before, in this session or the one whose place it took. */
+  #goesOn(token, name, { group, object }, telling) {
+    let last = token.behind?.get(name);
+    if (last && group + SAME_WITHIN < last.group) {
+      // Groups are numbered otherwise there: it is not known what both have.
+      token.behind = last = undefined;
+      this.#on.tracks(undefined);
+      this.#on.tracks(token.catalog);
+    }
+    const repeated = last && (group < last.group
+      || (group === last.group && object <= last.object));
+    if (telling && !repeated) token.told.set(name, { group, object });
+    return !repeated;
+  }
+
   async #failed(error) {
-    this.#current = undefined;
+    this.#newest = this.#current = undefined;
     this.#session = undefined;
     this.#on.session(undefined);
     this.#attempts += 1;
@@ -202,11 +286,11 @@ export class Connection {
 
   /** The hash that is known; after a failed attempt, the one that the relay has by now. */
   async #hash() {
+    if (this.#hashThere) return toBytes(this.#hashThere);
     const { certificate, certificateUrl } = this.#target;
     const fresh = certificateUrl && (!certificate || this.#attempts > 0);
     const hex = fresh ? await fetchText(certificateUrl) : certificate;
-    if (!hex || !/^[0-9a-f]{64}$/i.test(hex.trim())) return undefined;
-    return Uint8Array.from(hex.trim().match(/../g), (byte) => parseInt(byte, 16));
+    return hex && isHash(hex.trim()) ? toBytes(hex.trim()) : undefined;
   }
 
   #pause(ms) {
@@ -234,6 +318,26 @@ export class Connection {
     this.#session?.close();
     this.#wake?.();
   }
+}
+
+const isHash = (hex) => /^[0-9a-f]{64}$/i.test(hex);
+
+const toBytes = (hex) => Uint8Array.from(hex.match(/../g), (byte) => parseInt(byte, 16));
+
+/**
+ * Where a GOAWAY leads from `url`: `{url, hash}`. An empty one is the same place; a new one has the
+ * path and the credentials of the old where it says none.
+ */
+export function movedTo(uri, url) {
+  if (uri === "") return { url };
+  const next = uri.replace(/^moqt:/, "https:");
+  if (!URL.canParse(next) || !next.startsWith("https:")) return undefined;
+  const [to, from] = [new URL(next), new URL(url)];
+  const hash = to.searchParams.get("cert-sha256") ?? undefined;
+  for (const ours of ["cert-sha256", "insecure"]) to.searchParams.delete(ours);
+  if (to.pathname === "/") to.pathname = from.pathname;
+  if (to.search === "") to.search = from.search;
+  return { url: to.href, hash: hash && isHash(hash) ? hash : undefined };
 }
 
 async function fetchText(url) {

@@ -236,7 +236,7 @@ export function decode(type, body) {
         reason: reader.text() };
     case MESSAGE.fetchOk: return { kind: "fetchOk" };
     case MESSAGE.requestOk: return { kind: "requestOk", ...parameters(reader) };
-    case MESSAGE.goaway: return { kind: "goaway" };
+    case MESSAGE.goaway: return { kind: "goaway", uri: reader.text() };
     case MESSAGE.setup: return { kind: "setup" };
     default: throw new ProtocolError(`unknown message ${type}`);
   }
@@ -293,8 +293,13 @@ export class ByteStream {
 
   async message() {
     const type = await this.vi64();
+    return decode(type, await this.body());
+  }
+
+  /** What follows the type of a message. */
+  async body() {
     const length = (await this.u8()) * 256 + (await this.u8());
-    return decode(type, await this.bytes(length, 0xffff));
+    return this.bytes(length, 0xffff);
   }
 
   /** Nobody wants the rest. */

@@ -17,7 +17,7 @@ export class Refused extends Error {
 
 export const REFUSAL = { unauthorized: 1, timeout: 2, expired: 5, doesNotExist: 0x10 };
 
-/** The session's events go to `on.lost(reason)` and `on.bytes(count)`. */
+/** The session's events go to `on.lost(reason)`, `on.bytes(count)` and `on.goaway(uri)`. */
 export class Session {
   #transport;
   #on;
@@ -210,9 +210,18 @@ export class Session {
     switch (moqt.streamKind(type)) {
       case "subgroup": return this.#readSubgroup(stream, type);
       case "fetch": return this.#readFetch(stream);
-      case "control": return undefined;
+      case "control": return this.#listen(stream);
       case "padding": return stream.cancel();
       default: throw new moqt.ProtocolError(`unknown stream type ${type}`);
+    }
+  }
+
+  /** The control stream: the body of SETUP, whose type was the stream's, and what follows. */
+  async #listen(stream) {
+    await stream.body();
+    for (;;) {
+      const message = await stream.message();
+      if (message.kind === "goaway" && !this.#closed) this.#on.goaway?.(message.uri);
     }
   }
 

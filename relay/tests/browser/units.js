@@ -43,6 +43,7 @@ function pieces(array, size) {
 }
 
 const moqt = await import("/player/moqt.js");
+const { movedTo } = await import("/player/connection.js");
 const { mediaProperties } = await import("/player/loc.js");
 const { parseCatalog } = await import("/player/msf.js");
 const { Sequencer } = await import("/player/sequencer.js");
@@ -94,6 +95,20 @@ await check("questions and offers have the draft's bytes", () => {
   equal(hex(moqt.publish(1, ["ns"], "video", 42)),
     "1d000f" + "01" + "01" + "026e73" + "05766964656f" + "2a" + "01" + "1001");
   equal(hex(moqt.datagram(42, 7, bytes("aabb"))), "0c" + "2a" + "07" + "aabb");
+});
+
+await check("a relay that sends us elsewhere is understood", () => {
+  const uri = hex(new TextEncoder().encode("moqt://b:1"));
+  const goaway = moqt.decode(0x10, bytes("0a" + uri + "00"));
+  equal([goaway.kind, goaway.uri], ["goaway", "moqt://b:1"]);
+  const from = "https://a:4443/live/cam?token=x";
+  equal(movedTo("", from), { url: from });
+  equal(movedTo("moqt://b:1", from), { url: "https://b:1/live/cam?token=x" });
+  equal(movedTo("https://b:1/other?token=y", from), { url: "https://b:1/other?token=y" });
+  const hash = "ab".repeat(32);
+  equal(movedTo(`moqt://b:1?cert-sha256=${hash}&insecure`, from),
+    { url: "https://b:1/live/cam?token=x", hash });
+  equal(movedTo("rtmp://b:1", from), undefined);
 });
 
 await check("answers are understood", () => {
