@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use weir_protocol::loc::{MICROSECONDS, ObjectProperties};
 use weir_protocol::moqt::datagram::ObjectDatagram;
@@ -13,7 +13,7 @@ use super::contents::learn;
 use super::object::from_datagram;
 use super::{Fault, Peer};
 use crate::ring::{Object, PushError, Subgroup, SubgroupEnd, SubgroupOptions};
-use crate::stats::{Arrival, Kind};
+use crate::stats::{Arrival, IngestRecorder, Kind};
 use crate::stream::{Stream, TrackWriter};
 
 /// Whether the track's streams may be read.
@@ -182,8 +182,7 @@ impl Inlet {
         object: Object,
     ) -> Result<(), PushError> {
         self.learn(&object);
-        let bytes = object.wire.len() as u64;
-        self.stream.ingest.lock().on_bytes_in(bytes);
+        drop(self.count(&object));
         self.writer.push_to(group, subgroup, object)
     }
 
@@ -193,10 +192,15 @@ impl Inlet {
         }
     }
 
-    fn record(&self, object: &Object) {
-        let kind = self.kind();
+    fn count(&self, object: &Object) -> MutexGuard<'_, IngestRecorder> {
         let mut ingest = self.stream.ingest.lock();
         ingest.on_bytes_in(object.wire.len() as u64);
+        ingest
+    }
+
+    fn record(&self, object: &Object) {
+        let kind = self.kind();
+        let mut ingest = self.count(object);
         let spent_us = object.complete_us.saturating_sub(object.first_byte_us);
         ingest.on_object(spent_us, object.complete_us);
         let Some(kind) = kind else { return };
