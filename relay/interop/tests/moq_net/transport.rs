@@ -63,11 +63,7 @@ impl poll::Session for Connection {
     type Error = Failure;
 
     fn poll_accept_uni(&mut self, cx: &mut Context<'_>) -> Poll<Result<Receiving, Failure>> {
-        let quic = &self.quic;
-        let begin = || {
-            let quic = quic.clone();
-            async move { quic.accept_uni().await }
-        };
+        let begin = with(&self.quic, |quic| async move { quic.accept_uni().await });
         let stream = ready!(go_on(&mut self.accept_uni, cx, begin))?;
         Poll::Ready(Ok(Receiving(stream)))
     }
@@ -76,21 +72,13 @@ impl poll::Session for Connection {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(Sending, Receiving), Failure>> {
-        let quic = &self.quic;
-        let begin = || {
-            let quic = quic.clone();
-            async move { quic.accept_bi().await }
-        };
+        let begin = with(&self.quic, |quic| async move { quic.accept_bi().await });
         let (send, recv) = ready!(go_on(&mut self.accept_bi, cx, begin))?;
         Poll::Ready(Ok((Sending::new(send), Receiving(recv))))
     }
 
     fn poll_open_uni(&mut self, cx: &mut Context<'_>) -> Poll<Result<Sending, Failure>> {
-        let quic = &self.quic;
-        let begin = || {
-            let quic = quic.clone();
-            async move { quic.open_uni().await }
-        };
+        let begin = with(&self.quic, |quic| async move { quic.open_uni().await });
         let stream = ready!(go_on(&mut self.open_uni, cx, begin))?;
         Poll::Ready(Ok(Sending::new(stream)))
     }
@@ -99,11 +87,7 @@ impl poll::Session for Connection {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(Sending, Receiving), Failure>> {
-        let quic = &self.quic;
-        let begin = || {
-            let quic = quic.clone();
-            async move { quic.open_bi().await }
-        };
+        let begin = with(&self.quic, |quic| async move { quic.open_bi().await });
         let (send, recv) = ready!(go_on(&mut self.open_bi, cx, begin))?;
         Poll::Ready(Ok((Sending::new(send), Receiving(recv))))
     }
@@ -119,11 +103,7 @@ impl poll::Session for Connection {
     }
 
     fn poll_recv_datagram(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Failure>> {
-        let quic = &self.quic;
-        let begin = || {
-            let quic = quic.clone();
-            async move { quic.read_datagram().await }
-        };
+        let begin = with(&self.quic, |quic| async move { quic.read_datagram().await });
         Poll::Ready(Ok(ready!(go_on(&mut self.datagram, cx, begin))?))
     }
 
@@ -140,17 +120,22 @@ impl poll::Session for Connection {
     }
 
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        let quic = &self.quic;
-        let begin = || {
-            let quic = quic.clone();
-            async move { quic.closed().await }
-        };
+        let begin = with(&self.quic, |quic| async move { quic.closed().await });
         go_on(&mut self.closed, cx, begin).map(Failure::from)
     }
 
     fn stats(&self) -> impl Stats {
         StatsUnavailable
     }
+}
+
+/// What begins an act of the connection's, whose future must not borrow from it.
+fn with<F>(
+    quic: &quinn::Connection,
+    act: impl FnOnce(quinn::Connection) -> F,
+) -> impl FnOnce() -> F {
+    let quic = quic.clone();
+    move || act(quic)
 }
 
 /// A stream that we write.
