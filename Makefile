@@ -96,6 +96,12 @@ player-bench: setup ## The player in Chromium: start-up, glass to glass, ten min
 	WEIR=$(TARGET)/release/weir PLAYER_PEERS='$(PLAYER_PEERS)' cargo test --workspace --locked \
 		--quiet --test player_bench -- $(or $(PLAYER),start glass loss $(if $(PLAYER_PEERS),peers))
 
+# Options of `weir-loadtest run`; HOP='--viewers 400 --frame-bytes 4000' measures another work.
+.PHONY: hop
+hop: ## What an edge adds: latency and CPU at its viewers beside the origin's
+	cargo build --release --locked --package weir-relay --package weir-loadtest
+	.ci/interop/hop $(TARGET)/release/weir $(TARGET)/release/weir-loadtest $(HOP)
+
 # Findings grow a corpus under target/; what is worth keeping is copied to fuzz/corpus by hand.
 # RUSTC_BOOTSTRAP lets a stable toolchain take the sanitizer flags; fat LTO, which releases have,
 # loses the symbols of their coverage counters.
