@@ -11,6 +11,7 @@
 
 mod chunks;
 mod join;
+mod options;
 mod outlet;
 mod streams;
 mod viewer;
@@ -31,9 +32,9 @@ use crate::stream::{Stream, Track};
 use crate::webtransport::Session;
 
 pub use join::Join;
+pub use options::{Done, ViewerOptions};
 pub use outlet::{Lost, Opening, Outlet, OutletStream, WriteError};
 pub use streams::stream_priority;
-pub use viewer::{Done, ViewerOptions};
 use viewer::{Flow, Viewer};
 use waker::ViewerWaker;
 

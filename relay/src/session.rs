@@ -5,6 +5,7 @@
 //! violation in any of them ends the session, and nothing but the session.
 
 mod admission;
+mod alias;
 mod control;
 mod datagram;
 mod fetch;
@@ -44,6 +45,7 @@ use crate::pressure::Place;
 use crate::shard::{Context, Phase};
 use crate::stream::next_viewer;
 use crate::{quic, webtransport};
+use alias::Aliases;
 use quirks::Quirks;
 use subscribe::Joinable;
 use viewer::Viewing;
@@ -141,6 +143,7 @@ struct Session {
     /// Subscriptions that a joining FETCH may refer to, and the news that one was added.
     joinable: Mutex<HashMap<u64, Joinable>>,
     joinable_changes: watch::Sender<()>,
+    aliases: Aliases,
     viewing: Mutex<HashMap<Namespace, Arc<Viewing>>>,
     /// When the credential of its grants ends, in seconds since 1970.
     expiry: watch::Sender<Option<u64>>,
@@ -171,6 +174,7 @@ impl Session {
             publishing: publish::Publishing::default(),
             joinable: Mutex::default(),
             joinable_changes: watch::Sender::new(()),
+            aliases: Aliases::default(),
             viewing: Mutex::default(),
             expiry: watch::Sender::new(None),
             granted: Mutex::default(),

@@ -429,7 +429,7 @@ pub fn next_viewer() -> u64 {
 }
 
 /// A track alias that no other track of this process has.
-fn next_alias() -> u64 {
+pub(crate) fn next_alias() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -332,6 +332,19 @@ fn datagrams_go_out_as_datagrams_at_an_edge_too() {
             assert_eq!(got, Some(expected));
         }
     }
+    // Another subscription is told apart from the first by its alias.
+    let [(mut viewer, _held, ok), _] = viewers;
+    let (_again, other) = watch(&mut viewer, "audio");
+    assert_ne!(ok.alias, other.alias);
+    source.send_object(6, 9, Bytes::from_static(b"twice"));
+    let mut aliases = [0, 1].map(|_| {
+        let got = ObjectDatagram::decode(&viewer.next_datagram()).unwrap();
+        let got = got.unwrap();
+        assert_eq!(got.payload[..], *b"twice");
+        got.alias
+    });
+    aliases.sort_unstable();
+    assert_eq!(aliases, [ok.alias, other.alias]);
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use weir_protocol::moqt::datagram::ObjectDatagram;
 use weir_protocol::moqt::subgroup::{SubgroupHeader, SubgroupId};
 use weir_protocol::moqt::{GroupOrder, StreamResetCode};
-use weir_protocol::wire::put_vi64;
+use weir_protocol::wire::{VI64_LEN_MAX, put_vi64};
 
 use super::outlet::OutletStream;
 use crate::ring::{Object, Subgroup, SubgroupEnd};
@@ -124,6 +125,19 @@ pub(super) fn header(
     };
     let mut bytes = BytesMut::with_capacity(SubgroupHeader::LEN_MAX);
     header.encode(&mut bytes);
+    bytes.freeze()
+}
+
+/// A datagram that was made under the alias `own`, under another one.
+pub(super) fn datagram(wire: &Bytes, own: u64, alias: u64) -> Bytes {
+    let read = (own != alias).then(|| ObjectDatagram::decode(wire));
+    // It was written by us, so it can be read.
+    let Some(Ok(Some(mut datagram))) = read else {
+        return wire.clone();
+    };
+    datagram.alias = alias;
+    let mut bytes = BytesMut::with_capacity(wire.len() + VI64_LEN_MAX);
+    datagram.encode(&mut bytes);
     bytes.freeze()
 }
 

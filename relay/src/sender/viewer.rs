@@ -11,42 +11,17 @@ use weir_protocol::moqt::{GroupOrder, StreamResetCode, Version};
 use super::Update;
 use super::chunks::Batch;
 use super::join::Join;
+use super::options::{Done, ViewerOptions};
 use super::outlet::{Lost, Opening, Outlet, OutletStream, WriteError};
-use super::streams::{Open, Streams, distance, group_priority, header, reset, stream_priority};
+use super::streams::{
+    Open, Streams, datagram, distance, group_priority, header, reset, stream_priority,
+};
 use super::waker::ViewerWaker;
 use crate::clock;
 use crate::ring::{Entry, Mirror, Placed, Reader, SubgroupEnd};
 use crate::stats::{Arrears, Recorder, SkipReason, Stage};
 use crate::stream::{Stream, Track, ViewerCounters};
-use crate::subscription::{Action, End, Options, Subscription};
-use crate::webtransport::Session;
-
-/// What a subscription is made of.
-pub struct ViewerOptions<C = Session> {
-    /// The viewer's connection.
-    pub connection: Arc<C>,
-    /// The draft that it speaks.
-    pub version: Version,
-    /// What to send.
-    pub subscription: Options,
-    /// The subscriber's priority; lower is more urgent.
-    pub subscriber_priority: u8,
-    /// Which of two groups goes first.
-    pub group_order: GroupOrder,
-    /// The viewer's figures.
-    pub counters: Arc<ViewerCounters>,
-    /// When the viewer asked, if its first object is its first frame.
-    pub join: Option<Arc<Join>>,
-}
-
-/// How a subscription ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Done {
-    /// Why.
-    pub end: End,
-    /// Streams that were opened for it.
-    pub streams: u64,
-}
+use crate::subscription::{Action, Subscription};
 
 /// Whether the viewer is still to be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +36,8 @@ pub(super) struct Viewer<C: Outlet> {
     connection: Arc<C>,
     legacy: bool,
     alias: u64,
+    /// The alias that datagrams were made with.
+    track_alias: u64,
     subscriber_priority: u8,
     publisher_priority: u8,
     group_order: GroupOrder,
@@ -96,7 +73,8 @@ impl<C: Outlet> Viewer<C> {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             connection: options.connection,
             legacy: options.version == Version::Draft18,
-            alias: track.alias,
+            alias: options.alias,
+            track_alias: track.alias,
             subscriber_priority: options.subscriber_priority,
             publisher_priority: track.priority,
             group_order: options.group_order,
@@ -325,7 +303,8 @@ impl<C: Outlet> Viewer<C> {
     /// Sends an object that came in a datagram. What does not fit the viewer's path is dropped, as
     /// the drafts say.
     fn send_datagram(&mut self, object: &Placed, now_us: &mut u64, recorder: &mut Recorder) {
-        let sent = self.connection.send_datagram(object.wire.clone());
+        let wire = datagram(&object.wire, self.track_alias, self.alias);
+        let sent = self.connection.send_datagram(wire);
         let taken_us = self.arrears.taken_us(object.complete_us, *now_us);
         if let (true, Some(taken_us)) = (sent, taken_us) {
             let queued_us = taken_us.saturating_sub(object.complete_us);

@@ -133,8 +133,9 @@ pub(super) async fn serve(mut request: Request, message: Subscribe) -> Result<()
         subscriber_priority: wish.subscriber_priority,
         join: join.clone(),
     }));
+    let alias = session.aliases.of(&track);
     let answer = SubscribeOk {
-        alias: track.alias,
+        alias,
         params: Params {
             largest: largest.filter(|_| !quirks.hides_largest),
             ..Params::default()
@@ -146,6 +147,7 @@ pub(super) async fn serve(mut request: Request, message: Subscribe) -> Result<()
     let options = ViewerOptions {
         connection: Arc::clone(&session.connection),
         version: session.version,
+        alias,
         subscription: wish.options(&session, start),
         subscriber_priority: wish.subscriber_priority,
         group_order: params.group_order.unwrap_or(GroupOrder::Ascending),

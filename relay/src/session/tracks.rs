@@ -187,7 +187,8 @@ async fn offer(
     let Ok(name) = FullTrackName::new(stream.namespace.clone(), track.name.clone()) else {
         return Ok(());
     };
-    let publish = publish(&session, name, &track, largest, forward)?;
+    let alias = session.aliases.of(&track);
+    let publish = publish(&session, name, alias, &track, (largest, forward))?;
     let Ok(mut exchange) = session.peer.request(publish).await else {
         return Ok(());
     };
@@ -211,6 +212,7 @@ async fn offer(
     let options = ViewerOptions {
         connection: Arc::clone(&session.connection),
         version: session.version,
+        alias,
         subscription,
         subscriber_priority,
         group_order: params.group_order.unwrap_or(GroupOrder::Ascending),
@@ -243,14 +245,14 @@ async fn offer(
 fn publish(
     session: &Session,
     name: FullTrackName,
+    alias: u64,
     track: &Track,
-    largest: Option<Location>,
-    forward: bool,
+    (largest, forward): (Option<Location>, bool),
 ) -> Result<Publish, Close> {
     Ok(Publish {
         request_id: session.ids.lock().next_id(),
         track: name,
-        alias: track.alias,
+        alias,
         params: Params {
             largest,
             forward: Some(forward),
