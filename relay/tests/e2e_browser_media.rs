@@ -138,7 +138,9 @@ fn a_codec_that_the_browser_lacks_is_named() {
     // The relay names it as browsers do, and the player takes it as it is.
     let codec = relay.stream("live/cam").unwrap()["tracks"][0]["codec"].clone();
     assert!(codec.as_str().unwrap().starts_with("hvc1."), "{codec}");
-    assert_eq!(told["statistics"]["videoCodec"], codec, "{told}");
+    viewer.wait("the codec's string in the statistics", |told| {
+        told["statistics"]["videoCodec"] == codec
+    });
 }
 
 #[test]
