@@ -96,6 +96,9 @@ button[hidden], input[hidden] { display: none; }
   gap: 2px; padding: 28px 8px max(6px, env(safe-area-inset-bottom));
   background: linear-gradient(transparent, rgb(0 0 0 / .72)); transition: opacity .2s; }
 .idle #bar { opacity: 0; }
+/* Where nothing can be played, there is nothing to control. */
+:host(:is([data-state="refused"], [data-state="browser"], [data-state="insecure"],
+  [data-state="unset"], [data-state="broken"])) #bar { display: none; }
 #gap { flex: 1; }
 #volume { width: 84px; height: 28px; margin: 0 8px 0 0; accent-color: #5cc3e6; cursor: pointer; }
 #live { display: inline-flex; align-items: center; gap: .45rem; padding: 0 .7rem;
@@ -133,10 +136,13 @@ button[hidden], input[hidden] { display: none; }
 @media (max-width: 520px) {
   #volume { display: none; }
   #stats { left: 6px; right: 6px; top: 6px; max-height: calc(100% - 62px); padding: .4rem .6rem;
-    background: rgb(7 12 16 / .95); font-size: 11.5px; line-height: 1.5; }
+    padding-bottom: 1.4rem; background: rgb(7 12 16 / .95); font-size: 11.5px; line-height: 1.5;
+    mask-image: linear-gradient(#000 calc(100% - 1.6rem), transparent calc(100% - .1rem)); }
   #stage:has(#stats:not([hidden])) #unmute { display: none; }
   #busy { width: 1.6rem; height: 1.6rem; margin-bottom: .5rem; }
-  #veil { padding-bottom: 3.2rem; }
+  #veil { padding: .5rem 1rem 3.2rem; }
+  :host([data-state="refused"]) #veil { padding-bottom: .5rem; }
+  #retry { margin-top: .6rem; }
 }
 @media (prefers-reduced-motion: reduce) {
   #busy { animation-duration: 4s; }

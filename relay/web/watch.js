@@ -1,6 +1,5 @@
 // The page at /watch/{name}: its title, and what the relay had not filled in.
 import "./weir-player.js";
-import { WORDS } from "./words.js";
 
 /** Pause before asking the relay again, in ms. */
 const ASK_AGAIN_MS = 2000;
@@ -14,9 +13,13 @@ document.documentElement.classList.toggle("framed", window !== window.top);
 document.title = `${title} · Weir`;
 document.querySelector("h1").textContent = title;
 player.setAttribute("aria-label", `Live stream ${title}`);
-player.addEventListener("state", ({ detail }) => {
-  document.querySelector("#state").textContent = WORDS[detail.state](detail).title;
-});
+// What was wrong from the beginning was told before anybody listened.
+const tell = () => {
+  const { textContent } = player.shadowRoot.getElementById("title");
+  document.querySelector("#state").textContent = textContent;
+};
+player.addEventListener("state", tell);
+tell();
 
 async function relay() {
   for (;;) {

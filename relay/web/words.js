@@ -49,7 +49,7 @@ export const WORDS = {
   insecure: ({ host }) => ({
     title: "This address is not secure enough for the player",
     text: `Browsers play live streams only on https pages or on localhost, and ${host} is neither. `
-      + "Give the relay's page a certificate through a proxy, or watch on the relay's own machine.",
+      + "Start the relay with a certificate (--tls-cert, --tls-key), or watch on its own machine.",
   }),
   unset: () => ({ title: "No stream to play", text: "The player's src names none." }),
 };

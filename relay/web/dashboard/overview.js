@@ -16,14 +16,20 @@ const WORDS = {
   warning_cleared: "Warning is over",
 };
 
+/** Who did what; a warning's sentence goes without its code. */
+function about({ kind, who, detail }) {
+  const words = kind === "warning_raised" && detail ? [detail] : [who, detail];
+  return words.filter(Boolean).join(" · ");
+}
+
 /** The log as a table. */
 export function events(list, withStream) {
   if (list.length === 0) return el("p", { class: "dim" }, "Nothing has happened yet.");
   const lines = list.map((event) => row([
-    [clock(event.at_ms), { class: "number" }],
+    clock(event.at_ms),
     [el("span", { class: `event ${event.kind}` }, WORDS[event.kind] ?? event.kind)],
     ...(withStream ? [event.stream ?? ""] : []),
-    [[event.who, event.detail].filter(Boolean).join(" · "), { class: "wide" }],
+    [about(event), { class: "wide" }],
     [event.count > 1 ? `× ${count(event.count)}` : "", { class: "number" }],
   ]));
   const head = ["Time", "Event", ...(withStream ? ["Stream"] : []), "Detail", ""];
