@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use support::{FlvTag, MoqtClient, Publisher, Scratch, Weir, now, recipes, sleep, wait_for};
+use support::{FlvTag, MoqtClient, Publisher, Pull, Scratch, Weir, now, recipes, sleep, wait_for};
 use weir_protocol::moqt::{Message, Params, Version};
 
 /// Longer than anything here takes.
@@ -139,6 +139,35 @@ fn a_newer_relay_takes_over_and_nobody_finds_a_closed_door() {
     // Its film is over after twenty seconds, and begins again.
     let connections = encoder.end();
     assert!((3..=6).contains(&connections), "{connections} connections");
+}
+
+#[test]
+fn a_pull_goes_on_at_the_newer_relay() {
+    let path = Scratch::new("t.sock");
+    let place = path.path().to_string_lossy().into_owned();
+    let file = Scratch::new("weir.toml");
+    fs::write(file.path(), "[limits]\ndrain_ms = 30000\n").unwrap();
+    let config = file.path().to_string_lossy().into_owned();
+    let args = ["--takeover", &place, "--config", &config];
+    let mut older = Weir::start_with(&args);
+    let encoder = Encoder::start(older.rtmp);
+    older.wait_live("live/cam", &["video"]);
+    let url = older.moqt_url("live/cam");
+    let mut pull = Pull::start(&["--insecure", "--duration", "60s", &url]);
+    pull.wait_flowing();
+    let newer = Weir::start_with(&args);
+    assert_eq!(older.exit().code(), Some(0), "{}", older.log());
+    let before = pull.bytes();
+    wait_for("the pull at the newer relay", LIMIT, || {
+        let stream = newer.stream("live/cam").unwrap_or_default();
+        let watched = stream["subscribers"].as_u64().unwrap_or(0) > 0;
+        let more = pull.bytes() > before + 50_000;
+        (watched && more)
+            .then_some(())
+            .ok_or_else(|| stream.to_string())
+    });
+    assert!(pull.process.is_running(), "{}", pull.process.stderr());
+    encoder.end();
 }
 
 #[test]
