@@ -37,7 +37,7 @@ impl Budget {
         self.limit
     }
 
-    /// Payload bytes that are kept.
+    /// Bytes that are kept, as [`super::Object::kept_bytes`] counts them.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
