@@ -273,9 +273,14 @@ impl Client {
         })
     }
 
+    /// Ends the session.
+    pub(super) fn leave(&self) {
+        self.session.close(0, b"");
+    }
+
     /// Leaves, and lets the relay know.
     pub(super) async fn close(self) {
-        self.session.close(0, b"");
+        self.leave();
         // The relay forgets a viewer that says nothing, only later.
         let _ = timeout(CLOSE_LIMIT, self.endpoint.wait_idle()).await;
     }

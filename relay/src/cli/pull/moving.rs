@@ -100,8 +100,11 @@ impl Playing {
                 },
             };
             match self.next.is_some() {
-                // What comes after it is the next place's.
-                true => self.ended = Some(ended),
+                // What comes after it is the next place's, and nobody is to wait for us here.
+                true => {
+                    self.client.leave();
+                    self.ended = Some(ended);
+                }
                 false => return ended.map(|()| None),
             }
         }
