@@ -170,7 +170,7 @@ impl Cursor {
                 let mut keys = groups.iter().filter_map(|group| first_of(group, 0));
                 keys.find(|next| next.complete_us >= from_us)
             }
-            Position::At { group, index } => following(groups, group, index),
+            Position::At { group, index } => following(groups, group, index, tracks.ended),
         }
     }
 
@@ -183,7 +183,7 @@ impl Cursor {
                 let index = objects.partition_point(|object| object.complete_us < from_us);
                 first_of(group, index)
             }),
-            Position::At { group, index } => following(groups, group, index),
+            Position::At { group, index } => following(groups, group, index, tracks.ended),
         }
     }
 }
@@ -205,8 +205,9 @@ fn newest_us(tracks: Tracks<'_>) -> u64 {
     of(tracks.video).max(of(tracks.audio))
 }
 
-/// The object at `index` of `group`, or else the first one behind that group.
-fn following(groups: &VecDeque<Group>, group: u64, index: usize) -> Option<Next> {
+/// The object at `index` of `group`, or else the first one behind that group: once it is whole and
+/// the next one there, or has had [`OVERTAKEN_US`] to be.
+fn following(groups: &VecDeque<Group>, group: u64, index: usize, ended: bool) -> Option<Next> {
     let Some(current) = find(groups, group) else {
         // Dropped while the player was in it: whatever comes next is far behind.
         return groups.back().map(|_| Next {
@@ -216,8 +217,12 @@ fn following(groups: &VecDeque<Group>, group: u64, index: usize) -> Option<Next>
         });
     };
     first_of(current, index).or_else(|| {
-        let newer = groups.iter().filter(|newer| newer.id > group);
-        newer.filter_map(|newer| first_of(newer, 0)).next()
+        let newer = || groups.iter().filter(|newer| newer.id > group);
+        let next = newer().filter_map(|newer| first_of(newer, 0)).next()?;
+        let in_order = current.complete && next.group == group + 1;
+        let newest_us = newer().map(Group::newest_us).max().unwrap_or(0);
+        let waited = newest_us >= next.complete_us.saturating_add(OVERTAKEN_US);
+        (in_order || waited || ended).then_some(next)
     })
 }
 
@@ -236,3 +241,7 @@ fn between(groups: &VecDeque<Group>, next: &Next, to_us: u64) -> u64 {
     let given_up = objects.filter(|object| (next.complete_us..to_us).contains(&object.complete_us));
     given_up.count() as u64
 }
+
+/// How long a group that has been overtaken may hold up newer ones, in microseconds of what comes
+/// behind it: publishers over MoQT send groups on streams of their own, a frame each at worst.
+const OVERTAKEN_US: u64 = 250_000;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
-use crate::ring::{Limits, OBJECT_BYTES, Reader, Ring, Wake, Writer};
+use crate::ring::{Limits, OBJECT_BYTES, Reader, Ring, SubgroupEnd, SubgroupOptions, Wake, Writer};
 
 const WRITER: Writer = Writer(1);
 const LIMIT_US: u64 = 1_000;
@@ -190,4 +190,43 @@ fn player_ends_with_the_stream_when_it_has_everything() {
     video.group(&[10]);
     assert_eq!(play(&mut cursor, ended(&video, &audio)).0, [10]);
     assert_eq!(cursor.next(ended(&video, &audio)), Action::End);
+}
+
+#[test]
+fn group_that_was_overtaken_is_waited_for_a_moment() {
+    let mut audio = Track::new();
+    let video = Track::new();
+    let mut cursor = Cursor::new(10 * OVERTAKEN_US);
+    let mut publish = |group: u64, complete_us: u64| {
+        let options = SubgroupOptions::WHOLE;
+        let subgroup = audio.ring.open_subgroup(WRITER, group, options, 0);
+        let subgroup = subgroup.unwrap();
+        let object = Object {
+            id: 0,
+            wire: Bytes::from_static(&[0; 10]),
+            header_len: 0,
+            properties: Bytes::new(),
+            legacy: None,
+            first_byte_us: complete_us,
+            complete_us,
+        };
+        audio
+            .ring
+            .push_to(WRITER, group, &subgroup, object)
+            .unwrap();
+        audio.ring.end_subgroup(group, &subgroup, SubgroupEnd::Fin);
+        audio.reader.sync();
+        let only = Tracks {
+            video: None,
+            ..tracks(&video, &audio)
+        };
+        play(&mut cursor, only).0
+    };
+    assert_eq!(publish(7, 10), [-10]);
+    assert_eq!(publish(9, 20), [] as [i64; 0]);
+    assert_eq!(publish(8, 30), [-30, -20]);
+    // One that does not come at all.
+    assert_eq!(publish(11, 40), [] as [i64; 0]);
+    let late_us = 40 + OVERTAKEN_US as i64;
+    assert_eq!(publish(12, 40 + OVERTAKEN_US), [-40, -late_us]);
 }
