@@ -115,11 +115,13 @@ impl Subscription {
                 false => Action::Wait,
             };
         }
-        let place = || mirror.first_from(self.floor.group);
-        let mut position = self.position.unwrap_or_else(place);
+        let newest = mirror.newest();
+        let mut position = match self.position {
+            Some(position) => position,
+            None => self.begin(mirror),
+        };
         if position < mirror.first() {
             // The ring dropped what was to be sent.
-            let newest = mirror.groups().back().map_or(0, |newest| newest.id);
             if self.position.is_some() && newest > self.floor.group {
                 let dropped = mirror.first() - position;
                 self.position = Some(mirror.first());
@@ -128,9 +130,13 @@ impl Subscription {
             position = mirror.first();
         }
         while let Some(entry) = mirror.entry(position) {
-            let object = mirror.object(entry);
-            if let Some(object) = object.filter(|object| self.wants(entry.group, object.id)) {
+            if self.wants_entry(mirror, entry) {
                 self.position = Some(position);
+                // Without an object the ring dropped it: its group came late, and lay in the log
+                // behind newer ones that are kept.
+                let Some(object) = mirror.object(entry) else {
+                    return self.skip(mirror, newest, 0);
+                };
                 return match self.too_far(mirror, entry.group, object.complete_us) {
                     Some(newest) => self.skip(mirror, newest, 0),
                     None => Action::Write(entry),
@@ -168,6 +174,27 @@ impl Subscription {
         std::mem::take(&mut self.late)
     }
 
+    /// The position of a viewer that has not been sent anything. What the ring has dropped by then
+    /// was never there for it.
+    fn begin(&mut self, mirror: &Mirror) -> u64 {
+        self.skipped(mirror.dropped());
+        mirror.first_from(self.floor.group)
+    }
+
+    /// Whether an entry is one that the viewer is to get. Of one that was dropped only the group
+    /// is known.
+    fn wants_entry(&self, mirror: &Mirror, entry: Entry) -> bool {
+        match mirror.object(entry) {
+            Some(object) => self.wants(entry.group, object.id),
+            // One that is newer than all that are kept was dropped out of its turn.
+            None => {
+                let end = self.options.end;
+                let before_end = end.is_none_or(|end| entry.group <= end.group);
+                (self.floor.group..mirror.newest()).contains(&entry.group) && before_end
+            }
+        }
+    }
+
     /// Whether no object can come any more that is within the range.
     fn is_range_over(&self, mirror: &Mirror) -> bool {
         let Some(end) = self.options.end.map(|end| end.group) else {
@@ -186,11 +213,7 @@ impl Subscription {
     fn skip(&mut self, mirror: &Mirror, newest: u64, dropped: u64) -> Action {
         self.counted = mirror.end();
         let rest = (self.position()..mirror.end()).filter_map(|at| mirror.entry(at));
-        let missed = rest.filter(|entry| {
-            let object = mirror.object(*entry);
-            let wanted = object.is_some_and(|object| self.wants(entry.group, object.id));
-            wanted && entry.group < newest
-        });
+        let missed = rest.filter(|entry| entry.group < newest && self.wants_entry(mirror, *entry));
         Action::Skip {
             group: newest,
             objects: dropped + missed.count() as u64,

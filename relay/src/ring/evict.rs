@@ -5,7 +5,8 @@ use super::{Budget, Entry, Kept, Limits, State, SubgroupEnd};
 
 impl State {
     /// Drops the oldest groups beyond the budget. The newest group and the one before it stay:
-    /// the newest has just begun and is empty.
+    /// the newest has just begun and is empty. So does the newest that has objects, when several
+    /// have begun.
     pub(super) fn evict(&mut self, limits: &Limits, budget: &Budget) {
         while self.groups.len() > 2 {
             let newest = self.groups.back().map_or(0, |newest| newest.group.bytes);
@@ -14,7 +15,10 @@ impl State {
             let too_old = newest_us.is_some_and(|us| us + limits.cache_us < self.newest_us);
             let too_large = self.bytes - newest > limits.cache_bytes;
             let over = budget.exceeds(0);
-            if !too_old && !too_large && !over && self.groups.len() <= limits.groups {
+            let few = !over && self.groups.len() <= limits.groups;
+            let mut newer = self.groups.iter().skip(1);
+            let stays = newer.all(|kept| kept.group.objects.is_empty());
+            if few && (stays || !too_old && !too_large) {
                 return;
             }
             if over {

@@ -19,6 +19,7 @@ pub struct Mirror {
     groups: VecDeque<Group>,
     log: VecDeque<Entry>,
     first: u64,
+    dropped: u64,
     ends: u64,
     unpinned: u64,
     ended: bool,
@@ -33,6 +34,17 @@ impl Mirror {
     /// The oldest position of the log that is kept.
     pub fn first(&self) -> u64 {
         self.first
+    }
+
+    /// Groups below this id were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// The newest group with objects, or that may have some: newer ones may have none yet.
+    pub fn newest(&self) -> u64 {
+        let newest = self.groups.back().map_or(0, |newest| newest.id);
+        newest.max(self.dropped)
     }
 
     /// The position of what arrives next.
@@ -84,6 +96,7 @@ impl Mirror {
                 ..Self::default()
             };
         }
+        self.dropped = state.dropped;
         let oldest = state.groups.front().map_or(0, |kept| kept.group.id);
         while self.groups.front().is_some_and(|group| group.id < oldest) {
             self.groups.pop_front();

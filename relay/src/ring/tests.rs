@@ -83,6 +83,23 @@ fn newest_group_is_whole_whatever_the_budget_and_older_ones_are_dropped_by_bytes
 }
 
 #[test]
+fn newest_group_with_objects_stays_while_newer_ones_have_only_begun() {
+    let ring = Ring::new(small());
+    let full = ring.open_subgroup(WRITER, 0, options(0), 0).unwrap();
+    // More than may be kept beside the newest.
+    let large = object(0, 3 * OBJECT_BYTES, 1);
+    ring.push_to(WRITER, 0, &full, large).unwrap();
+    let newer = [1, 2, 3].map(|group| ring.open_subgroup(WRITER, group, options(0), 0).unwrap());
+    assert_eq!(ring.largest().map(|largest| largest.group), Some(0));
+    // It goes when another one has objects.
+    ring.push_to(WRITER, 2, &newer[1], object(0, 20, 2))
+        .unwrap();
+    let all = ring.range(Location::default(), Location::new(9, 9));
+    let full = all.iter().filter(|group| !group.objects.is_empty());
+    assert_eq!(full.map(|group| group.id).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
 fn older_groups_are_dropped_by_age() {
     let ring = Arc::new(Ring::new(small()));
     for group in 0..4 {

@@ -147,6 +147,8 @@ impl Ring {
         state.afford(placed.kept_bytes(), &self.budget)?;
         let (index, written) = state.written(group, subgroup).ok_or(PushError::TooLate)?;
         state.append(index, written, placed, &self.limits, &self.budget)?;
+        // An older group may have stayed only because this one was empty.
+        state.evict(&self.limits, &self.budget);
         drop(state);
         self.wake();
         Ok(())

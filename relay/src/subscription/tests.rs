@@ -361,3 +361,63 @@ fn what_comes_late_for_a_group_that_was_given_up_is_counted_once() {
     assert_eq!(viewer.log, ["skip 1 to 8"]);
     assert_eq!(viewer.received, [at(8, 0), at(8, 1)]);
 }
+
+#[test]
+fn viewer_whose_group_was_dropped_for_ones_that_are_still_empty_gives_it_up() {
+    let limits = Limits {
+        groups: 2,
+        ..Limits::default()
+    };
+    let mut track = Track::with(limits);
+    let mut viewer = Viewer::new(at(0, 0));
+    track.publish(2);
+    assert!(matches!(viewer.turn(&track, 1), Action::Write(entry) if entry.index == 1));
+    for group in [1, 2] {
+        let opened = track
+            .ring
+            .open_subgroup(WRITER, group, SubgroupOptions::WHOLE, 0);
+        opened.unwrap();
+    }
+    track.reader.sync();
+    assert_eq!(viewer.turn(&track, 8), Action::Wait);
+    assert_eq!(viewer.log, ["skip 1 to 1"]);
+}
+
+#[test]
+fn viewer_whose_late_group_was_dropped_among_newer_ones_goes_on_at_the_newest() {
+    let limits = Limits {
+        groups: 2,
+        ..Limits::default()
+    };
+    let mut track = Track::with(limits);
+    let mut viewer = Viewer::new(at(0, 0));
+    let open = |group| {
+        let opened = track
+            .ring
+            .open_subgroup(WRITER, group, SubgroupOptions::WHOLE, 0);
+        opened.unwrap()
+    };
+    let push = |group, id, subgroup| {
+        let object = object(id, SECOND);
+        track.ring.push_to(WRITER, group, subgroup, object).unwrap();
+    };
+    let (newer, late) = (open(5), open(3));
+    push(5, 0, &newer);
+    push(3, 0, &late);
+    push(3, 1, &late);
+    push(5, 1, &newer);
+    track.reader.sync();
+    // It has been sent one object, and the late group waits for its stream.
+    assert!(matches!(viewer.turn(&track, 1), Action::Write(entry) if entry.group == 3));
+    let newest = open(6);
+    push(6, 0, &newest);
+    track.reader.sync();
+    viewer.turn(&track, 8);
+    assert_eq!(viewer.log, ["skip 3 to 6"]);
+    assert_eq!(viewer.received, [at(5, 0), at(6, 0)]);
+    // Who comes now has missed nothing, and gets what is there.
+    let mut joining = Viewer::new(at(0, 0));
+    joining.turn(&track, 8);
+    assert!(joining.log.is_empty());
+    assert_eq!(joining.received, [at(5, 0), at(5, 1), at(6, 0)]);
+}
