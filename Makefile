@@ -114,6 +114,14 @@ fuzz: $(TOOLS)/bin/cargo-fuzz ## Each fuzz target for FUZZ_SECONDS (60); FUZZ=na
 			"$(TARGET)/corpus/$$target" "fuzz/corpus/$$target" -- -max_total_time=$(FUZZ_SECONDS); \
 	done
 
+# Each seed is a world of publishers, viewers and networks in virtual time; `WEIR_SEED=N` is one.
+# Optimised, as thousands of them are a lot of work.
+SEEDS ?= 5000
+
+.PHONY: simulate
+simulate: ## SEEDS (5000) seeded simulations of the relay's core
+	WEIR_SEEDS=$(SEEDS) CARGO_PROFILE_DEV_OPT_LEVEL=2 cargo test --workspace --lib --locked --quiet simulation -- --nocapture
+
 # Memory, descriptors, threads and latency over time, under churn; `make soak SOAK_SECONDS=7200`.
 SOAK_SECONDS ?= 120
 

@@ -8,6 +8,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Starts at one second so that "a second ago" is a number too.
 #[expect(clippy::disallowed_methods, reason = "the one driver of time")]
 pub fn now_us() -> u64 {
+    #[cfg(test)]
+    if let Some(now_us) = virtual_time::now_us() {
+        return now_us;
+    }
     static START: OnceLock<Instant> = OnceLock::new();
     let start = START.get_or_init(Instant::now);
     micros(start.elapsed()) + MICROS_PER_SECOND
@@ -21,6 +25,10 @@ pub fn unix_ms() -> u64 {
 /// Microseconds since the Unix epoch, as [`unix_ms`] tells it.
 #[expect(clippy::disallowed_methods, reason = "the one driver of time")]
 pub fn unix_us() -> u64 {
+    #[cfg(test)]
+    if let Some(now_us) = virtual_time::now_us() {
+        return virtual_time::EPOCH_US + now_us;
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, micros)
 }
@@ -73,6 +81,27 @@ pub fn instant_of_unix_s(unix_s: u64) -> tokio::time::Instant {
 }
 
 const YEAR_MS: u64 = 366 * 24 * 3_600_000;
+
+/// The time of a simulation, which its thread lives in.
+#[cfg(test)]
+pub(crate) mod virtual_time {
+    use std::cell::Cell;
+
+    /// When the simulations' clocks were at zero, in Unix microseconds.
+    pub(crate) const EPOCH_US: u64 = 1_700_000_000_000_000;
+
+    thread_local! {
+        static NOW_US: Cell<Option<u64>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn now_us() -> Option<u64> {
+        NOW_US.get()
+    }
+
+    pub(crate) fn set(now_us: u64) {
+        NOW_US.set(Some(now_us));
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -67,6 +67,7 @@
 //! | [`quic`] | one driver for all connections of a socket, and their handles |
 //! | [`net`] | every socket option |
 //! | [`clock`] | the only reader of a clock |
+//! | `simulation` | tests alone: the core in virtual time, thousands of worlds from their seeds |
 //!
 //! Imports go one way: `cli → relay → shard → {ingest → play, session → sender, upstream →
 //! client}, http → peer → {stream, registry, subscription, stats, auth, pressure} → ring →
@@ -101,6 +102,8 @@ pub mod ring;
 pub mod sender;
 pub mod session;
 pub mod shard;
+#[cfg(test)]
+mod simulation;
 pub mod stats;
 pub mod stream;
 pub mod subscription;

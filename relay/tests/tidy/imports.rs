@@ -61,6 +61,11 @@ const RELAY_ROOMS: &[(&str, &str)] = &[
     ("stream", "auth clock ring stats"),
     ("subscription", "ring stats"),
     ("ask", ""),
+    // Tests alone: the core in virtual time.
+    (
+        "simulation",
+        "clock registry ring sender stats stream subscription",
+    ),
     ("auth", ""),
     ("pressure", ""),
     ("stats", ""),
