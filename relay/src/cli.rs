@@ -7,6 +7,7 @@ pub mod serve;
 pub mod token;
 pub mod top;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -68,10 +69,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Says in one line why the program ends.
-#[expect(clippy::print_stderr, reason = "the program's own voice")]
+/// Says in one line why the program ends. Where that cannot be said, the exit code does.
 fn complain(error: &anyhow::Error) {
-    eprintln!("{}: {error:#}", Arguments::command().get_name());
+    let command = Arguments::command();
+    let _ = writeln!(std::io::stderr(), "{}: {error:#}", command.get_name());
 }
 
 /// Says why an argument or a configuration is wrong, for exit code 64.

@@ -125,5 +125,8 @@ fn log_to_stderr() {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // It would be told where it happened, by a call that panics when that cannot be written
+        // either: a log without room is no reason to end.
+        .log_internal_errors(false)
         .init();
 }
