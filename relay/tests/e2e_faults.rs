@@ -13,8 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use support::{
-    FlvTag, Habits, Kind, MoqtClient, Process, Publisher, Pull, Source, Track, Weir, now, push,
-    recipes, sleep, wait_for, weir,
+    FlvTag, Habits, MoqtClient, Process, Publisher, Pull, Weir, now, push, recipes, wait_for, weir,
 };
 use weir_loadtest::impair::{Impairment, LinkConfig, Window};
 use weir_protocol::moqt::{Params, Version};
@@ -26,16 +25,6 @@ const LIMIT: Duration = Duration::from_secs(90);
 const SEED: u64 = 11;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
-
-/// The runs of the source's video that were pulled; each starts at a key frame.
-#[track_caller]
-fn runs(pulled: &Track, source: &Source) -> Vec<(usize, usize)> {
-    let runs = pulled.runs_in(source.media().video());
-    for (first, _) in &runs {
-        assert_eq!(first % source.gop, 0, "a hole inside a group: {runs:?}");
-    }
-    runs
-}
 
 /// A pull over a network like this one, beside one over none. What the first gets has no hole
 /// within a group, and the second gets everything.
@@ -52,7 +41,7 @@ fn over(network: LinkConfig, least_frames: usize) {
     let url = format!("moqt://{}/live/cam", bad.local_addr());
     let mut pull = Pull::start(&[&url, "--insecure", "--duration", "12s"]);
     pull.end(LIMIT);
-    let runs = runs(pull.media().video(), &source);
+    let runs = pull.media().video().group_runs_in(&source);
     let frames: usize = runs.iter().map(|(_, frames)| frames).sum();
     eprintln!("{frames} frames in {} runs", runs.len());
     assert!(frames >= least_frames, "{runs:?}");
@@ -174,14 +163,7 @@ fn a_relay_without_descriptors_keeps_those_it_has_and_recovers() {
     pull.end(LIMIT);
     pull.media().assert_part_of(&source.media(), source.gop);
     drop(held);
-    wait_for("the API", LIMIT, || {
-        let mut socket = TcpStream::connect(relay.http).unwrap();
-        drop(socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
-        let mut answer = String::new();
-        let read = socket.read_to_string(&mut answer);
-        let ok = read.is_ok() && answer.starts_with("HTTP/1.1 200");
-        ok.then_some(()).ok_or(answer)
-    });
+    relay.wait_open();
 }
 
 #[test]
@@ -275,115 +257,4 @@ fn malformed_input_at_every_door_disturbs_nobody() {
     pull.end(LIMIT);
     pull.media().assert_part_of(&source.media(), source.gop);
     assert!(!relay.log().contains("panicked"), "{}", relay.log());
-}
-
-/// Tags of some seconds of the plain source.
-fn tags(seconds: u32) -> Vec<FlvTag> {
-    let mut tags = FlvTag::read_all(&recipes::PLAIN.make().path);
-    tags.retain(|tag| tag.timestamp_ms < seconds * 1000);
-    tags
-}
-
-/// Times of the pulled video rise and nothing within a group is missing.
-#[track_caller]
-fn assert_plays(pull: &Pull, least_frames: usize) {
-    let media = pull.media();
-    let frames = &media.video().frames;
-    let times: Vec<i64> = frames.iter().map(|frame| frame.dts).collect();
-    assert!(times.is_sorted(), "time goes on upward");
-    assert!(frames.len() >= least_frames, "{} frames", frames.len());
-}
-
-/// Plays the tags once, then again with their times changed, to a viewer who has to see both.
-fn in_two_parts(change: impl Fn(u32) -> u32) {
-    let relay = Weir::start();
-    let mut publisher = Publisher::publish(relay.rtmp, "live", "cam");
-    let first = tags(4);
-    let mut second = first.clone();
-    for tag in &mut second {
-        tag.timestamp_ms = change(tag.timestamp_ms);
-    }
-    publisher.play(&first[..20]);
-    let mut pull = relay.pull(&relay.moqt_url("live/cam"), "9s");
-    publisher.play(&first[20..]);
-    let began = now();
-    for (tag, paced) in second.iter().zip(&first) {
-        let due = Duration::from_millis(paced.timestamp_ms.into());
-        sleep(due.saturating_sub(began.elapsed()));
-        publisher.send(tag);
-    }
-    pull.end(LIMIT);
-    assert_plays(&pull, 180);
-    let stream = relay.stream("live/cam").unwrap();
-    assert_eq!(stream["publisher"]["reconnects"], 0, "{stream}");
-}
-
-#[test]
-fn timestamps_may_jump_back() {
-    in_two_parts(|ms| ms);
-}
-
-#[test]
-fn timestamps_may_jump_forward() {
-    in_two_parts(|ms| ms + 3_600_000);
-}
-
-#[test]
-fn a_storm_of_publishers_with_one_key_leaves_one_stream() {
-    let relay = Weir::start();
-    let tags = tags(3);
-    for _ in 0..40 {
-        let mut publisher = Publisher::publish(relay.rtmp, "live", "cam");
-        tags.iter().take(10).for_each(|tag| publisher.send(tag));
-    }
-    let mut last = Publisher::publish(relay.rtmp, "live", "cam");
-    last.send(&tags[0]);
-    let mut pull = relay.pull(&relay.moqt_url("live/cam"), "3s");
-    last.play(&tags);
-    pull.end(LIMIT);
-    assert_plays(&pull, 40);
-    assert_eq!(relay.streams()["streams"].as_array().unwrap().len(), 1);
-}
-
-#[test]
-fn frames_without_anything_and_frames_too_large_are_no_end_of_others() {
-    let relay = Weir::start();
-    let tags = tags(4);
-    let mut publisher = Publisher::publish(relay.rtmp, "live", "cam");
-    publisher.play(&tags[..20]);
-    let mut pull = relay.pull(&relay.moqt_url("live/cam"), "4s");
-    for (kind, body) in [
-        (Kind::Video, vec![]),
-        (Kind::Audio, vec![]),
-        (Kind::Video, vec![0x27, 1, 0, 0, 0]),
-    ] {
-        publisher.send(&FlvTag {
-            kind,
-            timestamp_ms: tags[20].timestamp_ms,
-            body,
-        });
-    }
-    publisher.play(&tags[20..]);
-    pull.end(LIMIT);
-    assert_plays(&pull, 80);
-    // Larger than the largest message: refused by name.
-    let mut huge = Publisher::publish(relay.rtmp, "live", "huge");
-    drop(huge.raw(&[6, 0, 0, 0, 0xff, 0xff, 0xff, 9, 1, 0, 0, 0]));
-    drop(huge.raw(&vec![0; 9 << 20]));
-    assert!(huge.is_closed());
-}
-
-#[test]
-fn metadata_alone_is_no_stream_that_ends_a_player() {
-    let relay = Weir::start();
-    let mut publisher = Publisher::publish(relay.rtmp, "live", "cam");
-    let mut viewer = MoqtClient::connect(relay.quic, Version::Draft19);
-    let refused = viewer.subscribe("video", Params::default()).refused();
-    assert!(!refused.reason.is_empty());
-    let tags = tags(3);
-    publisher.play(&tags[..20]);
-    let mut pull = relay.pull(&relay.moqt_url("live/cam"), "2s");
-    publisher.play(&tags[20..]);
-    pull.end(LIMIT);
-    assert_plays(&pull, 30);
 }

@@ -1,20 +1,22 @@
 //! More comes than the relay takes on: everybody is told so, everything is counted, and those who
 //! are served notice nothing.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::print_stderr, reason = "what was measured is told")]
 
 #[path = "support/support.rs"]
 mod support;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
 use support::{
-    MoqtClient, Publisher, Pull, Scratch, Weir, flood, push, recipes, track_of, wait_for,
+    FlvTag, Habits, Kind, MoqtClient, Publisher, Pull, Scratch, Weir, flood, now, push, recipes,
+    track_of, wait_for,
 };
-use weir_protocol::moqt::message::TrackStatus;
+use weir_protocol::moqt::message::{Subscribe, TrackStatus};
 use weir_protocol::moqt::{Params, RequestErrorCode, Version};
 
 /// Longer than anything here takes.
@@ -95,19 +97,6 @@ fn sessions_beyond_the_limit_are_refused_and_leave_the_others_alone() {
     drop(MoqtClient::connect(relay.quic, Version::Draft19));
 }
 
-/// Waits until the relay takes a connection of its API: it may not have seen an earlier one end.
-#[track_caller]
-fn wait_api(relay: &Weir) {
-    wait_for("the API to be open again", LIMIT, || {
-        let mut socket = TcpStream::connect(relay.http).unwrap();
-        drop(socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
-        let mut answer = String::new();
-        let read = socket.read_to_string(&mut answer);
-        let ok = read.is_ok() && answer.starts_with("HTTP/1.1 200");
-        ok.then_some(()).ok_or(answer)
-    });
-}
-
 #[test]
 fn an_address_has_so_many_connections_of_all_kinds() {
     let lines = "[limits]\nconnections_per_address = 3\nexempt = []\n";
@@ -128,7 +117,7 @@ fn an_address_has_so_many_connections_of_all_kinds() {
     });
     turned_away(&relay);
     drop(third);
-    wait_api(&relay);
+    relay.wait_open();
     wait_hits(&relay, "limits.connections_per_address", 2);
 }
 
@@ -139,7 +128,7 @@ fn an_address_opens_so_many_connections_in_a_second() {
     let closed = (0..20).filter(|_| !answers(&relay));
     let closed = closed.count();
     assert!((4..=12).contains(&closed), "{closed} of 20 were closed");
-    wait_api(&relay);
+    relay.wait_open();
 }
 
 #[test]
@@ -234,6 +223,75 @@ fn it_sends_them_elsewhere_where_it_is_told_to() {
     let (code, uri) = refused_for_load(&relay);
     assert_eq!(code, RequestErrorCode::Redirect);
     assert_eq!(uri, elsewhere);
+}
+
+/// Sends frames of a megabyte after one key frame, as fast as they are taken, until it is refused.
+/// Gives how many were taken.
+fn gorge(relay: SocketAddr, key: &str, tags: &[FlvTag]) -> u64 {
+    let mut publisher = Publisher::connect(relay, "live", key);
+    let slice: u32 = 1 << 20;
+    let mut body = [&[0x27, 1, 0, 0, 0], slice.to_be_bytes().as_slice(), &[0x41]].concat();
+    body.resize(body.len() + slice as usize - 1, 0x5a);
+    let frame = FlvTag {
+        kind: Kind::Video,
+        timestamp_ms: 0,
+        body,
+    };
+    let mut frames = tags.iter().chain(std::iter::repeat_n(&frame, 400));
+    let refused = frames.position(|tag| publisher.try_send(tag).is_err());
+    refused.unwrap_or(400) as u64
+}
+
+#[test]
+fn memory_stays_within_its_budget_whatever_peers_do() {
+    let (relay, _file) = configured("[limits]\nmemory_mib = 256\n");
+    let budget = 256 << 20;
+    let (source, _push) = push(&recipes::PLAIN, &relay.rtmp_url("live/cam"));
+    relay.wait_live("live/cam", &["video", "audio"]);
+    let mut pull = relay.pull(&relay.moqt_url("live/cam"), "15s");
+    pull.wait_flowing();
+    let mut tags = FlvTag::read_all(&source.path);
+    tags.retain(|tag| tag.kind == Kind::Video);
+    tags.truncate(2);
+    // Viewers that take nothing of what they asked for.
+    let deaf = Habits {
+        deaf_after: Some(10_000),
+        ..Habits::default()
+    };
+    let viewers = (0..40).map(|number| {
+        let mut viewer = MoqtClient::with_habits(relay.quic, Version::Draft19, deaf);
+        let asked = ["live/cam", &format!("live/glutton{}", number % 6)].map(|name| {
+            let request_id = viewer.fresh_id();
+            let (track, params) = (track_of(name, "video"), Params::default());
+            viewer.ask(Subscribe {
+                request_id,
+                track,
+                params,
+            })
+        });
+        (viewer, asked)
+    });
+    let viewers: Vec<_> = viewers.collect();
+    let began = now();
+    let (relay_at, tags) = (relay.rtmp, &tags);
+    let glutton = move |number: usize| {
+        let (key, mut taken) = (format!("glutton{number}"), 0);
+        while began.elapsed() < Duration::from_secs(8) {
+            taken += gorge(relay_at, &key, tags);
+        }
+        taken
+    };
+    let taken: u64 = std::thread::scope(|scope| {
+        let gluttons: Vec<_> = (0..6).map(|n| scope.spawn(move || glutton(n))).collect();
+        gluttons.into_iter().map(|one| one.join().unwrap()).sum()
+    });
+    drop(viewers);
+    let peak = relay.peak_memory();
+    eprintln!("{taken} frames of a megabyte, {} MiB at most", peak >> 20);
+    assert!(taken > 300, "{taken} frames of a megabyte were taken");
+    assert!(peak <= budget, "{} MiB", peak >> 20);
+    pull.end(LIMIT);
+    pull.media().assert_part_of(&source.media(), source.gop);
 }
 
 #[test]

@@ -11,22 +11,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{
-    FlvTag, Kind, Process, Publisher, Scratch, Source, Track, Weir, push, recipes, sleep, wait_for,
-};
+use support::{FlvTag, Kind, Process, Publisher, Scratch, Weir, push, recipes, sleep, wait_for};
 
 /// Longer than any pull here takes.
 const LIMIT: Duration = Duration::from_secs(40);
-
-/// The runs of the source's video that were pulled; each starts at a key frame.
-#[track_caller]
-fn runs(pulled: &Track, source: &Source) -> Vec<(usize, usize)> {
-    let runs = pulled.runs_in(source.media().video());
-    for (first, _) in &runs {
-        assert_eq!(first % source.gop, 0, "a hole inside a group: {runs:?}");
-    }
-    runs
-}
 
 #[test]
 fn a_viewer_goes_on_when_the_publisher_returns() {
@@ -51,7 +39,7 @@ fn a_viewer_goes_on_when_the_publisher_returns() {
     assert_eq!(stream["publisher"]["reconnects"], 1);
     pull.end(LIMIT);
     let media = pull.media();
-    let runs = runs(media.video(), &source);
+    let runs = media.video().group_runs_in(&source);
     assert_eq!(runs.len(), 2, "one pause and no other break: {runs:?}");
     assert_eq!(
         runs[1].0, 0,
@@ -84,7 +72,7 @@ fn a_second_publisher_takes_over_while_the_first_is_still_connected() {
         }
     });
     pull.end(LIMIT);
-    let runs = runs(pull.media().video(), &source);
+    let runs = pull.media().video().group_runs_in(&source);
     assert_eq!(runs.len(), 2, "one break: {runs:?}");
     first.signal("CONT");
     first.exit(LIMIT);

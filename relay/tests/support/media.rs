@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::process::Process;
+use super::source::Source;
 
 /// Time for ffmpeg to read a file of some seconds.
 const READ: Duration = Duration::from_secs(60);
@@ -162,6 +163,16 @@ impl Track {
                     runs.push((at.unwrap_or(usize::MAX), 1));
                 }
             }
+        }
+        runs
+    }
+
+    /// The same of video that was pulled through whatever happened; each starts at a key frame.
+    #[track_caller]
+    pub(crate) fn group_runs_in(&self, source: &Source) -> Vec<(usize, usize)> {
+        let runs = self.runs_in(source.media().video());
+        for (first, _) in &runs {
+            assert_eq!(first % source.gop, 0, "a hole inside a group: {runs:?}");
         }
         runs
     }

@@ -181,6 +181,16 @@ impl Process {
         self.stderr.text()
     }
 
+    /// The most memory that it has had, in bytes, as Linux counts it.
+    #[track_caller]
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.unwrap().trim().parse::<u64>().unwrap() << 10
+    }
+
     /// Whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.status = self.status.or_else(|| self.child.try_wait().unwrap());

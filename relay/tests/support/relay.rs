@@ -17,6 +17,9 @@ const START: Duration = Duration::from_secs(20);
 /// Time to drain and end after SIGTERM.
 const STOP: Duration = Duration::from_secs(15);
 
+/// Time until a place is free that was taken.
+const OPEN: Duration = Duration::from_secs(60);
+
 /// Time an HTTP answer may take.
 const HTTP: Duration = Duration::from_secs(5);
 
@@ -158,6 +161,21 @@ impl Weir {
         }
     }
 
+    /// Waits until the relay takes a connection of its API and answers it: it may have no room for
+    /// one, or not have seen an earlier one end.
+    #[track_caller]
+    pub(crate) fn wait_open(&self) {
+        wait_for("the API to be open", OPEN, || {
+            let mut socket = TcpStream::connect(self.http).unwrap();
+            let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            drop(socket.write_all(request));
+            let mut answer = String::new();
+            let read = socket.read_to_string(&mut answer);
+            let ok = read.is_ok() && answer.starts_with("HTTP/1.1 200");
+            ok.then_some(()).ok_or(answer)
+        });
+    }
+
     /// The answer of `/api/v1/streams`.
     #[track_caller]
     pub(crate) fn streams(&self) -> Value {
@@ -209,6 +227,12 @@ impl Weir {
     #[track_caller]
     pub(crate) fn pull(&self, url: &str, duration: &str) -> Pull {
         Pull::start(&[url, "--insecure", "--duration", duration])
+    }
+
+    /// The most memory that it has had, in bytes.
+    #[track_caller]
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.process.peak_memory()
     }
 
     /// Sends SIGHUP.

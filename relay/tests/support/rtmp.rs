@@ -11,7 +11,7 @@ use super::flv::{FlvTag, Kind};
 use super::process::{Process, Scratch, now, sleep, wait_for};
 
 /// Larger than any message sent here, so that none is cut into chunks.
-const CHUNK_SIZE: u32 = 1 << 20;
+const CHUNK_SIZE: u32 = 8 << 20;
 
 /// Time for each answer of the server.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -174,12 +174,23 @@ impl Publisher {
 
     /// Sends the tags at the pace of their timestamps.
     pub(crate) fn play(&mut self, tags: &[FlvTag]) {
+        self.play_from(0, tags);
+    }
+
+    /// The same when the tags' clock began at `base_ms`, and may have wrapped since.
+    pub(crate) fn play_from(&mut self, base_ms: u32, tags: &[FlvTag]) {
         let start = now();
         for tag in tags {
-            let due = Duration::from_millis(u64::from(tag.timestamp_ms));
+            let due = Duration::from_millis(tag.timestamp_ms.wrapping_sub(base_ms).into());
             sleep(due.saturating_sub(start.elapsed()));
             self.send(tag);
         }
+    }
+
+    /// Sends what an encoder says about itself, as a file's tag has it.
+    pub(crate) fn describe(&mut self, tag: &FlvTag) {
+        let body = [amf_string("@setDataFrame"), tag.body.clone()].concat();
+        self.message(4, 18, STREAM, tag.timestamp_ms, &body);
     }
 
     /// Sends bytes as they are.
@@ -215,10 +226,16 @@ impl Publisher {
     ) -> io::Result<()> {
         let length = u32::try_from(body.len()).unwrap();
         let mut chunk = vec![chunk_stream];
-        chunk.extend(&time_ms.to_be_bytes()[1..]);
+        // What does not fit three bytes follows the header.
+        let extended = time_ms >= 0xff_ffff;
+        let short = time_ms.min(0xff_ffff);
+        chunk.extend(&short.to_be_bytes()[1..]);
         chunk.extend(&length.to_be_bytes()[1..]);
         chunk.push(kind);
         chunk.extend(stream.to_le_bytes());
+        if extended {
+            chunk.extend(time_ms.to_be_bytes());
+        }
         chunk.extend(body);
         self.socket.write_all(&chunk)
     }
