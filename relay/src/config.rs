@@ -1,11 +1,13 @@
 //! Flags, environment and file into one checked [`Config`].
 //!
-//! Three layers: flags and environment ([`Options`], by clap), the file ([`File`], by serde), and
-//! the values that the relay runs with. A flag wins over the environment, which wins over the
-//! file, which wins over the default. Each module owns its own part of [`Config`].
+//! Three layers: flags and their variables ([`Options`], by clap), the file ([`File`], by serde)
+//! with the variables of its keys over it ([`Environment`]), and the values that the relay runs
+//! with. A flag wins over the environment, which wins over the file, which wins over the default.
+//! Each module owns its own part of [`Config`].
 
 mod auth;
 mod edge;
+mod environment;
 mod limits;
 
 use std::net::SocketAddr;
@@ -18,6 +20,7 @@ use serde::Deserialize;
 
 use self::auth::AuthSection;
 use self::edge::EdgeSection;
+pub use self::environment::Environment;
 use self::limits::LimitsSection;
 use crate::auth::Policy;
 use crate::{endpoint, ingest, play, pressure, registry, session, upstream};
@@ -207,12 +210,16 @@ impl File {
 
     /// Reads and parses a file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        Self::read_under(path, &Environment::default())
+    }
+
+    fn read_under(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let shown = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::Unreadable {
             path: shown.clone(),
             reason,
         })?;
-        Self::parse(&text, &shown)
+        environment.over(&text, &shown)
     }
 
     /// Parses the text of a file named `path`.
@@ -230,13 +237,15 @@ impl File {
 }
 
 impl Config {
-    /// Reads the file that the options name, if they do, and puts the layers together.
+    /// Reads the file that the options name, if they do, and the environment, and puts the layers
+    /// together.
     pub fn read(options: &Options) -> Result<Self, ConfigError> {
+        let environment = Environment::read()?;
         let file = match &options.config {
-            Some(path) => File::read(path)?,
-            None => File::default(),
+            Some(path) => File::read_under(path, &environment)?,
+            None => environment.over("", "")?,
         };
-        Self::new(options, &file)
+        Self::new(options, &file).map_err(|error| environment.blame(error))
     }
 
     /// Puts the layers together.
