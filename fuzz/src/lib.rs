@@ -16,7 +16,7 @@ pub use codec::codec;
 pub use commands::{command, rtmp_client, rtmp_operations};
 pub use flv::flv;
 pub use moqt::{fetch_stream, moqt_message, msf_catalog, subgroup};
-pub use relay::{claims, config, credentials, key_set, report};
+pub use relay::{claims, config, credentials, key_set, report, webhook};
 pub use rtmp::{amf0, chunk, handshake, rtmp_session};
 pub use session::{datagram, hang_catalog, moqt_requests, name, vi64};
 
@@ -48,4 +48,5 @@ pub const TARGETS: &[Target] = &[
     ("rtmp_session", rtmp_session),
     ("subgroup", subgroup),
     ("vi64", vi64),
+    ("webhook", webhook),
 ];

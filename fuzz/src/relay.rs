@@ -5,12 +5,16 @@
     reason = "a fuzz target fails by panicking"
 )]
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use weir_protocol::moqt::Namespace;
 use weir_relay::auth::{
-    Action, Attempt, CREDENTIALS_MAX, Claims, Key, Policy, Secret, Tokens, credentials_of_query,
+    Action, Answer, Attempt, CREDENTIALS_MAX, Claims, Key, Policy, Secret, Tokens, Webhook,
+    credentials_of_query,
 };
 use weir_relay::config::{Config, ConfigError, File, Options};
 use weir_relay::stats::report::{MAX_FRAMES, MAX_LATENCIES, MAX_REPORT_BYTES, Report};
@@ -128,6 +132,40 @@ pub fn key_set(data: &[u8]) {
     match Tokens::new(text, None, None) {
         Ok(tokens) => assert!(format!("{tokens:?}").len() < 200),
         Err(error) => assert!(!error.to_string().contains('\n')),
+    }
+}
+
+/// What a server that decides answers over HTTP: its status, modulo 600 in two bytes, and its body.
+/// A grant names a stream, a refusal is one short line, and what is no answer is as configured.
+pub fn webhook(data: &[u8]) {
+    let Some((status, body)) = data.split_first_chunk::<2>() else {
+        return;
+    };
+    let Ok(body) = std::str::from_utf8(body) else {
+        return;
+    };
+    let status = u16::from_be_bytes(*status) % 600;
+    let short = |text: &str| text.chars().count() <= 200 && !text.chars().any(char::is_control);
+    for open in [false, true] {
+        let hook = Webhook {
+            url: "http://127.0.0.1/".to_owned(),
+            timeout: Duration::from_secs(1),
+            open,
+            cache_us: 0,
+        };
+        let answer = Answer::Told(status, body.to_owned());
+        match (
+            status,
+            hook.decide(&attempt(Action::Watch, Vec::new()), answer),
+        ) {
+            (200..=299, Ok(grant)) => {
+                assert!(Namespace::from_path(&grant.name).is_ok(), "{}", grant.name);
+                assert!(grant.who.is_none_or(|who| short(&who)));
+            }
+            (401 | 403 | 404, decided) => assert!(short(&decided.unwrap_err().reason)),
+            (200..=299, Err(_)) => assert!(!open),
+            (_, decided) => assert_eq!(decided.is_ok(), open),
+        }
     }
 }
 

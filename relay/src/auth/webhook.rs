@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use weir_protocol::moqt::Namespace;
 
 use super::{Action, Attempt, Denial, DenialKind, Grant};
 
@@ -73,23 +74,17 @@ impl Webhook {
             until_s: None,
         };
         match answer {
-            Answer::Told(200..=299, body) => {
-                let leave = match body.trim() {
-                    "" => Ok(Leave::default()),
-                    body => serde_json::from_str::<Leave>(body),
-                };
-                match leave {
-                    Ok(leave) => Ok(Grant {
-                        name: leave.name.unwrap_or_else(|| attempt.name.clone()),
-                        who: leave.who,
-                        until_s: leave.until,
-                    }),
-                    Err(_) if self.open => Ok(open()),
-                    Err(_) => Err(unanswered()),
-                }
-            }
+            Answer::Told(200..=299, body) => match leave(&body) {
+                Some(leave) => Ok(Grant {
+                    name: leave.name.unwrap_or_else(|| attempt.name.clone()),
+                    who: leave.who.as_deref().map(shown),
+                    until_s: leave.until,
+                }),
+                None if self.open => Ok(open()),
+                None => Err(unanswered()),
+            },
             Answer::Told(401 | 403 | 404, body) => {
-                let said: String = body.trim().chars().take(REASON_CHARS_MAX).collect();
+                let said = shown(&body);
                 let reason = match said.is_empty() {
                     true => "the credential is not known".to_owned(),
                     false => said,
@@ -100,6 +95,23 @@ impl Webhook {
             Answer::Told(..) | Answer::Failed(_) => Err(unanswered()),
         }
     }
+}
+
+/// What is said of whom is let in; none when it cannot be read, or names no stream.
+fn leave(body: &str) -> Option<Leave> {
+    let leave: Leave = match body.trim() {
+        "" => Leave::default(),
+        body => serde_json::from_str(body).ok()?,
+    };
+    let named = |name: &String| Namespace::from_path(name).is_ok();
+    leave.name.as_ref().is_none_or(named).then_some(leave)
+}
+
+/// Text of the other server as logs and players are shown it: short, and on one line.
+fn shown(text: &str) -> String {
+    let one_line = |c: char| if c.is_control() { ' ' } else { c };
+    let shown = text.trim().chars().take(SAID_CHARS_MAX);
+    shown.map(one_line).collect()
 }
 
 fn unanswered() -> Denial {
@@ -151,8 +163,8 @@ fn digest(attempt: &Attempt) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// Characters of a reason that are passed on.
-const REASON_CHARS_MAX: usize = 200;
+/// Characters of a reason or a name that are passed on.
+const SAID_CHARS_MAX: usize = 200;
 
 /// Answers that are kept: some 4 MB.
 const ANSWERS_MAX: usize = 16_384;
@@ -196,7 +208,15 @@ mod tests {
         );
         let denial = decide(403, "not today\n").unwrap_err();
         assert_eq!(denial.reason, "not today");
-        for (status, body) in [(500, ""), (302, ""), (200, "<html>")] {
+        let long = format!("no\n{}", "o".repeat(300));
+        let reason = decide(401, &long).unwrap_err().reason;
+        assert_eq!(
+            reason,
+            format!("no {}", "o".repeat(197)),
+            "one line, and not all of it"
+        );
+        let nowhere = r#"{"name":"live//cam"}"#;
+        for (status, body) in [(500, ""), (302, ""), (200, "<html>"), (200, nowhere)] {
             let denial = decide(status, body).unwrap_err();
             assert!(denial.reason.contains("cannot be asked"), "{status}");
         }
