@@ -6,6 +6,7 @@
 //! that every viewer will share.
 
 mod admission;
+mod interruption;
 mod packager;
 
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ use crate::ring::PushError;
 use crate::shard::{Arrival, Context, Phase};
 use crate::stats::events::{self, EventKind};
 use crate::{clock, net, play};
+use interruption::Interruption;
 pub use packager::{MEDIA_ROOM, ObjectBuilder, Untimed};
 use packager::{PackageError, Packager};
 
@@ -121,6 +123,10 @@ struct Connection<'a> {
     policy: watch::Receiver<Arc<Policy>>,
     /// When the credential that let the publisher in ends.
     until: Option<Instant>,
+    /// What else may happen; none when what it listens to has changed.
+    next: Option<interruption::Next>,
+    /// When the peer was last heard.
+    heard: Instant,
     ended: bool,
     /// Whether the peer was told why the connection ends.
     told: bool,
@@ -159,6 +165,8 @@ impl<'a> Connection<'a> {
             granted: None,
             policy: context.shared.policy.subscribe(),
             until: None,
+            next: None,
+            heard: Instant::now(),
             ended: false,
             told: false,
         })
@@ -170,16 +178,10 @@ impl<'a> Connection<'a> {
             let bytes = match self.wait(&mut buffer).await? {
                 Woken::Read(0) => return Ok(()),
                 Woken::Read(bytes) => bytes,
-                Woken::Superseded => return self.end(UnpublishReason::TakenOver).await,
-                Woken::Draining => return self.end(UnpublishReason::ShuttingDown).await,
-                Woken::NewPolicy => match self.reconsider().await {
-                    Ok(()) => continue,
-                    Err(reason) => return self.end(UnpublishReason::Rejected(reason)).await,
+                Woken::Interrupted(interruption) => match self.interrupted(&interruption).await? {
+                    Some(reason) => return self.end(reason).await,
+                    None => continue,
                 },
-                Woken::Expired => {
-                    let reason = "the credential has expired: publish with a new one";
-                    return self.end(UnpublishReason::Rejected(reason.to_owned())).await;
-                }
             };
             let now_us = clock::now_us();
             let taken = self.session.handle_input(&buffer[..bytes], now_us);
@@ -205,41 +207,18 @@ impl<'a> Connection<'a> {
     ///
     /// It is `read` and not readiness with `try_read` behind it: after a read that does not fill
     /// the buffer tokio knows that nothing is left, and spares the call that would say so, which
-    /// is every other one of a publisher's.
+    /// is every other one of a publisher's. A peer that never pauses is interrupted all the same,
+    /// as tokio has it pause now and then.
     async fn wait(&mut self, buffer: &mut [u8]) -> Result<Woken, IngestError> {
-        let config = &self.context.shared.ingest;
-        let (deadline, timed_out) = match &self.packager {
-            Some(_) => {
-                let idle = config.idle_timeout;
-                (Instant::now() + idle, IngestError::Idle(idle))
-            }
-            None => {
-                let limit = config.publish_timeout;
-                (self.opened + limit, IngestError::NoPublish(limit))
-            }
-        };
-        let until = self.until.filter(|_| self.packager.is_some());
-        let mut phase = self.phase.clone();
-        let superseded = async {
-            match &mut self.packager {
-                Some(packager) => tokio::select! {
-                    () = packager.superseded() => {}
-                    _ = phase.wait_for(|phase| *phase != Phase::Running) => {}
-                },
-                // An error would mean that the relay is gone, which is the same news.
-                None => drop(phase.wait_for(|phase| *phase != Phase::Running).await),
-            }
-        };
+        let mut next = self.next.take().unwrap_or_else(|| self.listen());
         tokio::select! {
-            read = self.socket.read(buffer) => Ok(Woken::Read(read?)),
-            () = superseded => Ok(match *self.phase.borrow() {
-                Phase::Running => Woken::Superseded,
-                Phase::Draining | Phase::HandedOver | Phase::Stopped => Woken::Draining,
-            }),
-            () = tokio::time::sleep_until(deadline) => Err(timed_out),
-            () = expiry(until) => Ok(Woken::Expired),
-            // An error would mean that the relay is gone.
-            Ok(()) = self.policy.changed() => Ok(Woken::NewPolicy),
+            biased;
+            read = self.socket.read(buffer) => {
+                self.next = Some(next);
+                self.heard = Instant::now();
+                Ok(Woken::Read(read?))
+            }
+            interruption = &mut next => Ok(Woken::Interrupted(interruption)),
         }
     }
 
@@ -288,6 +267,7 @@ impl<'a> Connection<'a> {
                     }
                     self.published = None;
                     self.opened = Instant::now();
+                    self.next = None;
                 }
                 Event::Closed => self.ended = true,
             }
@@ -311,6 +291,30 @@ impl<'a> Connection<'a> {
         self.end(UnpublishReason::Rejected(error.to_string()))
             .await?;
         Err(IngestError::Refused(error.to_string()))
+    }
+
+    /// Why the stream ends, if it does.
+    async fn interrupted(
+        &mut self,
+        interruption: &Interruption,
+    ) -> Result<Option<UnpublishReason>, IngestError> {
+        Ok(match interruption {
+            Interruption::Superseded => Some(UnpublishReason::TakenOver),
+            Interruption::Draining => Some(UnpublishReason::ShuttingDown),
+            Interruption::NewPolicy => {
+                let denied = self.reconsider().await.err();
+                denied.map(UnpublishReason::Rejected)
+            }
+            Interruption::Expired => {
+                let reason = "the credential has expired: publish with a new one";
+                Some(UnpublishReason::Rejected(reason.to_owned()))
+            }
+            Interruption::Limit => match self.limit() {
+                (limit, error) if limit <= Instant::now() => return Err(error),
+                // The peer has been heard since.
+                _ => None,
+            },
+        })
     }
 
     async fn end(&mut self, reason: UnpublishReason) -> Result<(), IngestError> {
@@ -348,18 +352,7 @@ impl<'a> Connection<'a> {
 
 enum Woken {
     Read(usize),
-    Superseded,
-    Draining,
-    Expired,
-    NewPolicy,
-}
-
-/// Waits until the moment, if there is one.
-async fn expiry(until: Option<Instant>) {
-    match until {
-        Some(until) => tokio::time::sleep_until(until).await,
-        None => std::future::pending().await,
-    }
+    Interrupted(Interruption),
 }
 
 /// The stream that `rtmp://host/APP/KEY` names: application and key, split at slashes.

@@ -79,6 +79,7 @@ impl Connection<'_> {
 
     /// Asks anew whether the publisher may: its key may have been taken back.
     pub(super) async fn reconsider(&mut self) -> Result<(), String> {
+        self.policy.mark_unchanged();
         let Some(attempt) = self.granted.clone().filter(|_| self.packager.is_some()) else {
             return Ok(());
         };
@@ -162,6 +163,7 @@ impl Connection<'_> {
         info!(addr = %self.addr, stream = %namespace, who, "publishing");
         self.packager = Some(Packager::new(publisher));
         self.until = grant.until_s.map(clock::instant_of_unix_s);
+        self.next = None;
         Ok(())
     }
 
@@ -199,6 +201,7 @@ impl Connection<'_> {
         let over = play::serve(peer, request, &namespace).await?;
         self.told = over == play::Over::Told;
         self.opened = Instant::now();
+        self.next = None;
         Ok(over != play::Over::Stopped)
     }
 }

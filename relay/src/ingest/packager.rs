@@ -95,8 +95,9 @@ impl Packager {
         self.publisher.stream().namespace.to_string()
     }
 
-    pub(super) async fn superseded(&mut self) {
-        self.publisher.superseded().await;
+    /// Waits until another publisher takes over or the stream is ended.
+    pub(super) fn superseded(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
+        self.publisher.superseded()
     }
 
     /// Says what happened, in the stream's log.

@@ -191,11 +191,13 @@ impl Publisher {
     }
 
     /// Waits until another publisher takes over or the stream is ended.
-    pub async fn superseded(&self) {
+    pub fn superseded(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
         let writer = self.writer;
         let mut changes = self.stream.writer.subscribe();
-        // An error would mean that the stream is gone, which is the same news.
-        let _ = changes.wait_for(|current| *current > writer).await;
+        async move {
+            // An error would mean that the stream is gone, which is the same news.
+            let _ = changes.wait_for(|current| *current > writer).await;
+        }
     }
 }
 
