@@ -62,6 +62,11 @@ impl Contestant {
         }
     }
 
+    /// Whether it is ours, by which the others are measured.
+    pub fn is_weir(self) -> bool {
+        matches!(self, Self::Weir | Self::WeirOneShard)
+    }
+
     /// The plan as this one can take it: who speaks RTMP only is watched by RTMP, and who does not
     /// speak it is published to by MoQT.
     pub fn plan(self, plan: &Plan) -> Plan {

@@ -78,7 +78,11 @@ fn write_sitting(out: &mut String, sitting: &Sitting) -> Result {
         " lost |\n|---|---|{}---|",
         "---|".repeat(COLUMNS.len())
     )?;
-    let base = sitting.runs.first().map(|(_, runs)| runs.as_slice());
+    let weir = sitting
+        .runs
+        .iter()
+        .find(|(contestant, _)| contestant.is_weir());
+    let base = weir.map(|(_, runs)| runs.as_slice());
     for (contestant, runs) in &sitting.runs {
         let cpu = |runs: &[Report]| measure("relay CPU", "s/GB", runs);
         let ratio = cpu(runs)
