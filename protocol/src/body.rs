@@ -12,14 +12,27 @@ use bytes::{Bytes, BytesMut};
 pub struct Body {
     buf: BytesMut,
     start: usize,
+    /// Bytes that are expected, room and message, beyond which it does not grow ahead.
+    whole: usize,
 }
 
 impl Body {
     /// Allocates room for `room` bytes of headers and `capacity` bytes of message.
     pub fn with_capacity(room: usize, capacity: usize) -> Self {
-        let mut buf = BytesMut::with_capacity(room + capacity);
+        Self::expecting(room, capacity, capacity)
+    }
+
+    /// Room for `room` bytes of headers and a message of `length` bytes, of which `first` are
+    /// allocated at once, and the rest as it arrives: a length is a claim until then. In the end
+    /// there is no more than what the message takes, however it came.
+    pub fn expecting(room: usize, length: usize, first: usize) -> Self {
+        let mut buf = BytesMut::with_capacity(room + length.min(first));
         buf.resize(room, 0);
-        Self { buf, start: room }
+        Self {
+            buf,
+            start: room,
+            whole: room + length,
+        }
     }
 
     /// Copies `message` behind `room` bytes of room: for tests and for messages that are not media.
@@ -31,7 +44,20 @@ impl Body {
 
     /// Appends to the message.
     pub fn append(&mut self, bytes: &[u8]) {
+        let needed = self.buf.len() + bytes.len();
+        if needed > self.buf.capacity() {
+            // By itself it would double beyond the end, and keep that as long as anybody has it.
+            let capacity = (2 * self.buf.capacity()).min(self.whole).max(needed);
+            let mut grown = BytesMut::with_capacity(capacity);
+            grown.extend_from_slice(&self.buf);
+            self.buf = grown;
+        }
         self.buf.extend_from_slice(bytes);
+    }
+
+    /// Bytes that it has allocated.
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity()
     }
 
     /// Drops the first `n` bytes of the message, which become room. Drops all when there are fewer.
@@ -96,6 +122,24 @@ mod tests {
         let bytes = body.freeze();
         assert_eq!(&bytes[..], b"hdrpayload");
         assert_eq!(bytes[3..].as_ptr(), payload);
+    }
+
+    #[test]
+    fn a_message_that_grew_takes_no_more_than_it_is_long() {
+        let mut body = Body::expecting(320, (1 << 20) + 5, 1 << 20);
+        let piece = [7; 4096];
+        for _ in 0..256 {
+            body.append(&piece);
+            assert_eq!(body.capacity(), 320 + (1 << 20));
+        }
+        body.append(&piece[..5]);
+        assert_eq!(body.capacity(), 320 + (1 << 20) + 5);
+        assert_eq!(body.len(), (1 << 20) + 5);
+        assert_eq!(body.room(), 320);
+        assert!(body.as_slice().iter().all(|byte| *byte == 7));
+        // What is longer than expected is taken all the same.
+        body.append(&piece);
+        assert_eq!(body.len(), (1 << 20) + 5 + 4096);
     }
 
     #[test]

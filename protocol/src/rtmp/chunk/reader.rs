@@ -263,7 +263,7 @@ impl Reader {
             ));
         }
         self.partial_bytes = partial_bytes;
-        let body = Body::with_capacity(room, length.min(self.limits.first_allocation));
+        let body = Body::expecting(room, length, self.limits.first_allocation);
         if let Some(stream) = self.streams.get_mut(index) {
             stream.context = context;
             stream.partial = Some(Partial {
