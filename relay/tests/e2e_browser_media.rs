@@ -14,13 +14,7 @@ const PICTURES: usize = 40;
 
 /// A relay, a push to it and a browser.
 fn stage(drawing: Drawing) -> (Weir, support::Drawn, Browser) {
-    let relay = Weir::start();
-    let push = drawing.push(&relay.rtmp_url("live/cam"));
-    let tracks: &[&str] = match drawing.audio {
-        Some(_) => &["video", "audio"],
-        None => &["video"],
-    };
-    relay.wait_live("live/cam", tracks);
+    let (relay, push) = drawing.live();
     (relay, push, Browser::start())
 }
 

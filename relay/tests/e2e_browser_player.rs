@@ -22,9 +22,7 @@ const ENTER: &str = "\u{e007}";
 
 /// A relay with a stream that has sound, and a browser.
 fn stage() -> (Weir, support::Drawn, Browser) {
-    let relay = Weir::start();
-    let push = Drawing::PLAIN.push(&relay.rtmp_url("live/cam"));
-    relay.wait_live("live/cam", &["video", "audio"]);
+    let (relay, push) = Drawing::PLAIN.live();
     (relay, push, Browser::start())
 }
 

@@ -97,18 +97,6 @@ fn number(told: &Value, name: &str) -> f64 {
     told[name].as_f64().unwrap_or(f64::NAN)
 }
 
-/// A relay with the drawn stream.
-fn stage(drawing: Drawing) -> (Weir, support::Drawn) {
-    let relay = Weir::start();
-    let push = drawing.push(&relay.rtmp_url("live/cam"));
-    let tracks: &[&str] = match drawing.audio {
-        Some(_) => &["video", "audio"],
-        None => &["video"],
-    };
-    relay.wait_live("live/cam", tracks);
-    (relay, push)
-}
-
 fn watch_url(relay: &Weir) -> String {
     format!("http://{}/watch/live/cam", relay.http)
 }
@@ -151,7 +139,7 @@ fn lateness(viewer: &Viewer<'_>, time: Duration) -> Vec<f64> {
 }
 
 fn navigation_to_first_picture() {
-    let (relay, _push) = stage(PICTURE);
+    let (relay, _push) = PICTURE.live();
     sleep(SETTLE);
     for cold in [false, true] {
         let (times, kilobytes) = starts(&watch_url(&relay), "weir-player", cold);
@@ -171,7 +159,8 @@ fn navigation_to_first_picture() {
 fn glass_to_glass() {
     let time = seconds("PLAYER_GLASS_SECONDS", 60);
     for heard in [false, true] {
-        let (relay, _push) = stage(if heard { HD } else { PICTURE });
+        let drawing = if heard { HD } else { PICTURE };
+        let (relay, _push) = drawing.live();
         let browser = Browser::start();
         let viewer = Viewer::open(&browser, &relay, "live/cam");
         viewer.wait_state("live");
@@ -209,7 +198,7 @@ fn glass_to_glass() {
 
 fn stalls_where_packets_are_lost() {
     let time = seconds("PLAYER_LOSS_SECONDS", 600);
-    let (relay, _push) = stage(Drawing::PLAIN);
+    let (relay, _push) = Drawing::PLAIN.live();
     let way = LinkConfig {
         loss: 0.02,
         delay: Duration::from_millis(50),

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::process::{Process, now, sleep, unix_ms};
+use super::relay::Weir;
 use super::source::ffmpeg;
 
 /// Pictures a second.
@@ -64,6 +65,19 @@ impl Drawing {
         audio: None,
         ..Self::PLAIN
     };
+
+    /// A relay to which it is pushed as `live/cam`.
+    #[track_caller]
+    pub(crate) fn live(&self) -> (Weir, Drawn) {
+        let relay = Weir::start();
+        let push = self.push(&relay.rtmp_url("live/cam"));
+        let tracks: &[&str] = match self.audio {
+            Some(_) => &["video", "audio"],
+            None => &["video"],
+        };
+        relay.wait_live("live/cam", tracks);
+        (relay, push)
+    }
 
     /// Pushes it to `url` until it is dropped.
     #[track_caller]

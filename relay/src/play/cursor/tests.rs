@@ -16,6 +16,19 @@ struct Track {
     reader: Reader,
 }
 
+/// An object of ten bytes, which was complete at that time.
+fn object(complete_us: u64) -> Object {
+    Object {
+        id: 0,
+        wire: Bytes::from_static(&[0; 10]),
+        header_len: 0,
+        properties: Bytes::new(),
+        legacy: None,
+        first_byte_us: complete_us,
+        complete_us,
+    }
+}
+
 impl Track {
     fn new() -> Self {
         let limits = Limits {
@@ -37,16 +50,7 @@ impl Track {
     }
 
     fn add(&mut self, complete_us: u64) {
-        let object = Object {
-            id: 0,
-            wire: Bytes::from_static(&[0; 10]),
-            header_len: 0,
-            properties: Bytes::new(),
-            legacy: None,
-            first_byte_us: complete_us,
-            complete_us,
-        };
-        self.ring.push(WRITER, object).unwrap();
+        self.ring.push(WRITER, object(complete_us)).unwrap();
         self.reader.sync();
     }
 }
@@ -201,19 +205,9 @@ fn group_that_was_overtaken_is_waited_for_a_moment() {
         let options = SubgroupOptions::WHOLE;
         let subgroup = audio.ring.open_subgroup(WRITER, group, options, 0);
         let subgroup = subgroup.unwrap();
-        let object = Object {
-            id: 0,
-            wire: Bytes::from_static(&[0; 10]),
-            header_len: 0,
-            properties: Bytes::new(),
-            legacy: None,
-            first_byte_us: complete_us,
-            complete_us,
-        };
-        audio
-            .ring
-            .push_to(WRITER, group, &subgroup, object)
-            .unwrap();
+        let object = object(complete_us);
+        let pushed = audio.ring.push_to(WRITER, group, &subgroup, object);
+        pushed.unwrap();
         audio.ring.end_subgroup(group, &subgroup, SubgroupEnd::Fin);
         audio.reader.sync();
         let only = Tracks {
