@@ -201,4 +201,9 @@ fn a_page_that_was_open_first_and_a_publisher_that_returns() {
     let _third = Drawing::PLAIN.push(&relay.rtmp_url("live/cam"));
     viewer.wait_state("live");
     viewer.wait_pictures(PICTURES);
+    // Until it returned, the stream was said to be over, and not that one had never begun.
+    let told = viewer.told();
+    let states = told["states"].as_array().unwrap();
+    let gone = states.iter().rposition(|state| state == "gone").unwrap();
+    assert_eq!(states[gone..], ["gone", "live"], "{told}");
 }

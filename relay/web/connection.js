@@ -42,6 +42,8 @@ export class Connection {
   #hashThere;
   #proven = false;
   #closed = false;
+  /** Whether the stream that played has ended, and no other one has begun. */
+  #over = false;
   #guesses = true;
   #wake;
   /** The play that the player is told of, and the newest one, which becomes it with its catalog. */
@@ -154,7 +156,7 @@ export class Connection {
   /** From the subscription to the stream's end. */
   async #play(session) {
     const prompt = setTimeout(() => {
-      if (token === this.#current) this.#on.state("waiting");
+      if (token === this.#current) this.#on.state(this.#absent());
     }, PROMPT_MS);
     let end;
     const ended = new Promise((resolve) => {
@@ -192,14 +194,20 @@ export class Connection {
     if (token !== this.#newest) return undefined;
     this.#newest = this.#current = undefined;
     this.#on.tracks(undefined);
+    this.#over = true;
     if (!this.#closed) this.#on.state("gone");
     return undefined;
+  }
+
+  /** What there is to say while there is no stream: who has seen it end is told that. */
+  #absent() {
+    return this.#over ? "gone" : "waiting";
   }
 
   async #unavailable(error) {
     if (!(error instanceof Refused)) throw error;
     if (error.code === REFUSAL.timeout || error.code === REFUSAL.doesNotExist) {
-      this.#on.state("waiting");
+      this.#on.state(this.#absent());
       return this.#pause(error.code === REFUSAL.timeout ? 0 : ASK_AGAIN_MS);
     }
     // Whoever has no right here is not asked three times for it.
@@ -219,6 +227,7 @@ export class Connection {
     if (kinds.length === 0) return void (catalog.complete && end());
     token.kinds = new Map(kinds.map((kind) => [catalog[kind].name, kind]));
     token.catalog = catalog;
+    this.#over = false;
     this.#on.tracks(catalog);
     const added = [...token.kinds.keys()].filter((name) => !token.subscribed.has(name));
     token.learn();
