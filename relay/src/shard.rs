@@ -248,14 +248,17 @@ fn run(
         let number = shared.first_id + number;
         let endpoint = endpoint::server(socket, number, &shared.certificate, &shared.endpoint)?;
         drop(_guard);
-        Ok((runtime, endpoint))
+        // One shard does it, the first to serve.
+        let is_first = context.shard == 0;
+        let demands = is_first.then(|| upstream::prepare(shared)).flatten();
+        Ok((runtime, endpoint, demands))
     });
     match started {
         // The relay gave up waiting only if it failed itself.
         Err(error) => drop(ready.send(Err(error))),
-        Ok((runtime, endpoint)) => {
+        Ok((runtime, endpoint, demands)) => {
             drop(ready.send(Ok(())));
-            runtime.block_on(serve(context, endpoint, arrivals, connections));
+            runtime.block_on(serve(context, endpoint, arrivals, connections, demands));
         }
     }
 }
@@ -265,11 +268,12 @@ async fn serve(
     endpoint: quic::Endpoint,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
     connections: &AtomicU64,
+    demands: Option<upstream::Demands>,
 ) {
     let mut phase = context.shared.phase.clone();
     let mut tasks = JoinSet::new();
-    if context.shard == 0 {
-        tasks.spawn(upstream::run(Arc::clone(&context.shared)));
+    if let Some(demands) = demands {
+        tasks.spawn(upstream::run(Arc::clone(&context.shared), demands));
     }
     let mut pulse = pulse::Pulse::new(&context.shared.pressure.config);
     let mut door = door::Door::new(&context.shared.pressure.config);

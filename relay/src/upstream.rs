@@ -41,7 +41,7 @@ use crate::client::Address;
 use crate::clock;
 use crate::shard::Shared;
 use crate::stats::snapshot::PublisherSnapshot;
-use crate::stream::Publisher;
+use crate::stream::{Demand, Publisher};
 use link::{Left, Link};
 
 /// What makes a relay an edge.
@@ -123,14 +123,24 @@ struct Edge {
     owners: Mutex<HashMap<Namespace, Weak<Publisher>>>,
 }
 
-/// Runs the edge until it is dropped. Does nothing for a relay without upstreams.
-pub async fn run(shared: Arc<Shared>) {
-    let config = shared.upstream.clone();
-    if config.upstreams.is_empty() {
-        return std::future::pending().await;
+/// What viewers ask of an edge: streams that are not here.
+#[derive(Debug)]
+pub struct Demands(mpsc::Receiver<Demand>);
+
+/// Has the registry ask the edge for what it does not have; `None` for a relay without upstreams.
+/// To be called before viewers are let in: who came earlier would hear that nobody publishes.
+pub fn prepare(shared: &Shared) -> Option<Demands> {
+    if shared.upstream.upstreams.is_empty() {
+        return None;
     }
-    let (supplier, mut demands) = mpsc::channel(DEMANDS);
+    let (supplier, demands) = mpsc::channel(DEMANDS);
     shared.registry.set_fallback(supplier);
+    Some(Demands(demands))
+}
+
+/// Runs the edge until it is dropped.
+pub async fn run(shared: Arc<Shared>, Demands(mut demands): Demands) {
+    let config = shared.upstream.clone();
     let edge = Arc::new(Edge {
         config,
         shared,
