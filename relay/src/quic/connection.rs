@@ -210,6 +210,13 @@ impl Connection {
         accepted.await
     }
 
+    fn both_ways(&self, id: StreamId) -> (SendStream, RecvStream) {
+        (
+            SendStream::new(self.clone(), id),
+            RecvStream::new(self.clone(), id),
+        )
+    }
+
     /// Opens a stream to write to, as soon as the peer allows one more.
     ///
     /// # Errors
@@ -225,10 +232,7 @@ impl Connection {
     /// When the connection is over.
     pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
         let id = self.open(Dir::Bi).await?;
-        Ok((
-            SendStream::new(self.clone(), id),
-            RecvStream::new(self.clone(), id),
-        ))
+        Ok(self.both_ways(id))
     }
 
     /// The next stream that the peer opens to write to.
@@ -246,10 +250,7 @@ impl Connection {
     /// When the connection is over.
     pub async fn accept_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
         let id = self.accept(Dir::Bi).await?;
-        Ok((
-            SendStream::new(self.clone(), id),
-            RecvStream::new(self.clone(), id),
-        ))
+        Ok(self.both_ways(id))
     }
 
     /// The next datagram.
