@@ -249,8 +249,10 @@ fn run(
         let endpoint = endpoint::server(socket, number, &shared.certificate, &shared.endpoint)?;
         drop(_guard);
         // One shard does it, the first to serve.
-        let is_first = context.shard == 0;
-        let demands = is_first.then(|| upstream::prepare(shared)).flatten();
+        let demands = match context.shard {
+            0 => upstream::prepare(shared),
+            _ => None,
+        };
         Ok((runtime, endpoint, demands))
     });
     match started {
