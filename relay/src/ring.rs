@@ -62,8 +62,10 @@ impl Default for Limits {
         Self {
             // Sixteen seconds of a 32 Mbit/s stream.
             cache_bytes: 64 << 20,
-            // What a viewer may want to step back, and what an edge needs to bridge a failover.
-            cache_us: 30_000_000,
+            // Three times the gap of an edge whose upstream dies, and any client's step back to the
+            // key frame before the newest. The kernel clears each page that a cache grows by, which
+            // is the dearest part of taking a stream in while it fills (`benches/README.md`).
+            cache_us: 10_000_000,
             // A minute of 32 Mbit/s without a key frame.
             group_bytes: 256 << 20,
             // Eighteen minutes at 60 frames a second without a key frame.
