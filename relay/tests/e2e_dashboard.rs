@@ -147,6 +147,33 @@ fn a_streams_page_shows_its_viewers_its_past_and_how_to_share_it() {
 }
 
 #[test]
+fn an_edges_page_says_where_a_stream_comes_from_and_how_long_that_takes() {
+    let origin = Weir::start();
+    let _pushing = publish(&origin, "live/cam");
+    let upstream = format!("moqt://{}?insecure", origin.quic);
+    let edge = Weir::start_with(&["--upstream", &upstream]);
+    let mut pull = edge.pull(&edge.moqt_url("live/cam"), "90s");
+    pull.wait_flowing();
+    let browser = open(&edge, "/stream/live/cam");
+    let line = wait_for("the way to the edge", LIMIT, || {
+        let shown = text(&browser);
+        let line = shown
+            .lines()
+            .find(|line| line.contains("from the upstream"));
+        line.map(ToOwned::to_owned).ok_or(shown)
+    });
+    let hop = edge.stream("live/cam").unwrap()["publisher"].clone();
+    let address = origin.quic.to_string();
+    for part in [hop["encoder"].as_str().unwrap(), &address] {
+        assert!(!part.is_empty() && line.contains(part), "{part} in {line}");
+    }
+    let (_, way) = line.rsplit_once(" · ").unwrap();
+    let latency: Vec<&str> = way.split(" ± ").collect();
+    let digits = |text: &&str| text.starts_with(|first: char| first.is_ascii_digit());
+    assert!(latency.len() == 2 && latency.iter().all(digits), "{way}");
+}
+
+#[test]
 fn a_stream_that_is_not_there_appears_when_it_comes() {
     let relay = Weir::start();
     let browser = open(&relay, "/stream/live/later");
