@@ -6,7 +6,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Browser, DRAWN_FPS, Drawing, PATIENCE, Scratch, Viewer, Weir, wait_for};
+use support::{Browser, DRAWN_FPS, Drawing, PATIENCE, Scratch, Site, Viewer, Weir, wait_for};
 
 /// Pictures that must have followed each other before playing counts as going on.
 const PICTURES: usize = 45;
@@ -164,6 +164,31 @@ fn a_viewer_goes_where_the_relay_sends_it_and_does_not_notice() {
     assert_eq!(told["states"], before, "{told}");
     let words = "the picture went on over the change";
     assert_eq!(told["statistics"]["skips"], 0, "{words}: {told}");
+}
+
+#[test]
+fn no_viewer_holds_up_a_relay_that_ends() {
+    let mut relay = Weir::start();
+    let _push = Drawing::PLAIN.push(&relay.rtmp_url("live/cam"));
+    relay.wait_live("live/cam", &["video", "audio"]);
+    let (http, quic) = (relay.http, relay.quic);
+    let players = ["cam", "later"]
+        .map(|key| format!("<weir-player src=https://{quic}/live/{key}></weir-player>"));
+    let site = Site::start(&format!(
+        "<script type=module src=http://{http}/player/weir-player.js></script>{}",
+        players.concat()
+    ));
+    let browser = Browser::start();
+    let viewers = Viewer::open_page(&browser, &site.url());
+    viewers[0].wait_state("live");
+    viewers[0].wait_pictures(PICTURES);
+    viewers[1].wait_state("waiting");
+    relay.terminate();
+    // There is nowhere to go, and both have let it go in the usual time for that.
+    assert_eq!(relay.exit().code(), Some(0), "{}", relay.log());
+    for viewer in &viewers {
+        viewer.wait_state("offline");
+    }
 }
 
 #[test]

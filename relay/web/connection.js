@@ -23,6 +23,10 @@ const MOVE_AGAIN_MS = 600;
 const MOVED_MS = 5000;
 /** How long the old session is kept for a catalog of the new one, in ms. */
 const OVERLAP_MS = 1500;
+/** A relay that asks its viewers to leave is left by this part of the time that it gives them, and
+ *  so long after what it had has ended, in ms: the last groups may still be on their way. */
+const LEAVE_WITHIN = 0.8;
+const LAST_MS = 500;
 /** A place whose first group is so much older numbers groups otherwise, and is another one. */
 const SAME_WITHIN = 8;
 
@@ -107,13 +111,23 @@ export class Connection {
     const left = new Promise((resolve) => {
       leave = resolve;
     });
-    const goaway = (uri) => {
+    const goaway = (uri, timeoutMs) => {
+      session.leaving = true;
+      if (timeoutMs > 0) setTimeout(() => this.#letGo(session), timeoutMs * LEAVE_WITHIN);
+      if (!this.#current?.catalog) setTimeout(() => this.#letGo(session), LAST_MS);
       this.#moving ??= this.#move(session, uri).finally(() => {
         this.#moving = undefined;
       });
     };
     session = await Session.connect(url, hash, { lost, goaway, bytes: this.#on.bytes });
-    return Object.assign(session, { over, left, leave });
+    return Object.assign(session, { over, left, leave, lost });
+  }
+
+  /** Holds up no relay that wants to end; whether there is another one to go to is seen later. */
+  async #letGo(session) {
+    session.close();
+    await this.#moving;
+    if (this.#session === session) session.lost("the relay has ended");
   }
 
   /** Goes where the relay sends us, while what it has still plays. */
@@ -190,6 +204,7 @@ export class Connection {
     await ended;
     token.learn();
     // What ends here may go on elsewhere.
+    if (session.leaving) setTimeout(() => this.#letGo(session), LAST_MS);
     await this.#moving;
     if (token !== this.#newest) return undefined;
     this.#newest = this.#current = undefined;

@@ -236,7 +236,7 @@ export function decode(type, body) {
         reason: reader.text() };
     case MESSAGE.fetchOk: return { kind: "fetchOk" };
     case MESSAGE.requestOk: return { kind: "requestOk", ...parameters(reader) };
-    case MESSAGE.goaway: return { kind: "goaway", uri: reader.text() };
+    case MESSAGE.goaway: return { kind: "goaway", uri: reader.text(), timeoutMs: reader.vi64() };
     case MESSAGE.setup: return { kind: "setup" };
     default: throw new ProtocolError(`unknown message ${type}`);
   }

@@ -17,7 +17,7 @@ export class Refused extends Error {
 
 export const REFUSAL = { unauthorized: 1, timeout: 2, expired: 5, doesNotExist: 0x10 };
 
-/** The session's events go to `on.lost(reason)`, `on.bytes(count)` and `on.goaway(uri)`. */
+/** Its events go to `on.lost(reason)`, `on.bytes(count)` and `on.goaway(uri, timeoutMs)`. */
 export class Session {
   #transport;
   #on;
@@ -221,7 +221,9 @@ export class Session {
     await stream.body();
     for (;;) {
       const message = await stream.message();
-      if (message.kind === "goaway" && !this.#closed) this.#on.goaway?.(message.uri);
+      if (message.kind === "goaway" && !this.#closed) {
+        this.#on.goaway?.(message.uri, message.timeoutMs);
+      }
     }
   }
 
