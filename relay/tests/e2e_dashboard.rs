@@ -8,14 +8,20 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use support::{Browser, Process, Publisher, Source, Weir, push, recipes, wait_for};
+use serde_json::Value;
+use support::{
+    Browser, Process, Publisher, SCHEMES, Source, Weir, contrast, prefer, push, recipes, resize,
+    wait_for,
+};
 
 /// Longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A desktop's window and a phone's.
 const SIZES: [(u32, u32); 2] = [(1280, 800), (390, 844)];
+
+/// Higher than any page here.
+const WHOLE: u32 = 4000;
 
 fn open(relay: &Weir, path: &str) -> Browser {
     let browser = Browser::start();
@@ -47,25 +53,18 @@ fn publish(relay: &Weir, name: &str) -> (Source, Process) {
 }
 
 /// Keeps a picture of the page for people to look at, in light and dark, on a desktop and a phone.
-/// Also looks whether the page is wider than its window, which no page should be.
+/// Also looks whether the page is wider than its window, which no page should be, and whether
+/// everything in it can be read.
 #[track_caller]
 fn picture(browser: &Browser, name: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
     fs::create_dir_all(&folder).unwrap();
-    for scheme in ["light", "dark"] {
-        browser.devtools(
-            "Emulation.setEmulatedMedia",
-            &json!({
-            "features": [{ "name": "prefers-color-scheme", "value": scheme }] }),
-        );
+    for scheme in SCHEMES {
+        prefer(browser, scheme);
         let back = browser.run("return getComputedStyle(document.body).backgroundColor");
         assert_eq!(is_dark(&back), scheme == "dark", "{scheme}: {back}");
         for (width, height) in SIZES {
-            browser.devtools(
-                "Emulation.setDeviceMetricsOverride",
-                &json!({
-                "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
-            );
+            resize(browser, Some((width, height)));
             let wide = browser.run("return document.documentElement.scrollWidth");
             assert!(
                 wide.as_u64() <= Some(width.into()),
@@ -73,9 +72,17 @@ fn picture(browser: &Browser, name: &str) {
             );
             let shot = browser.screenshot();
             fs::write(folder.join(format!("{name}-{scheme}-{width}.png")), shot).unwrap();
+            // The whole page at once.
+            resize(browser, Some((width, WHOLE)));
+            let (seen, faint) = contrast(browser);
+            assert!(seen.len() > 10, "{name}, {scheme}: {seen:?}");
+            assert!(
+                faint.is_empty(),
+                "{name}, {scheme}, {width} wide: {faint:#?}"
+            );
         }
     }
-    browser.devtools("Emulation.clearDeviceMetricsOverride", &json!({}));
+    resize(browser, None);
 }
 
 /// Whether an `rgb(r, g, b)` is nearer to black.

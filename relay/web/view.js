@@ -94,7 +94,8 @@ button[hidden], input[hidden] { display: none; }
 #unmute:hover { background: #fff; }
 #bar { position: absolute; z-index: 1; inset: auto 0 0; display: flex; align-items: center;
   gap: 2px; padding: 28px 8px max(6px, env(safe-area-inset-bottom));
-  background: linear-gradient(transparent, rgb(0 0 0 / .72)); transition: opacity .2s; }
+  background: linear-gradient(transparent, rgb(0 0 0 / .68) 28px, rgb(0 0 0 / .78));
+  transition: opacity .2s; }
 .idle #bar { opacity: 0; }
 /* Where nothing can be played, there is nothing to control. */
 :host(:is([data-state="refused"], [data-state="browser"], [data-state="insecure"],
@@ -139,6 +140,7 @@ button[hidden], input[hidden] { display: none; }
     padding-bottom: 1.4rem; background: rgb(7 12 16 / .95); font-size: 11.5px; line-height: 1.5;
     mask-image: linear-gradient(#000 calc(100% - 1.6rem), transparent calc(100% - .1rem)); }
   #stage:has(#stats:not([hidden])) #unmute { display: none; }
+  #veil:not([hidden]) ~ #stats { display: none; }
   #busy { width: 1.6rem; height: 1.6rem; margin-bottom: .5rem; }
   #veil { padding: .5rem 1rem 3.2rem; }
   :host([data-state="refused"]) #veil { padding-bottom: .5rem; }

@@ -15,6 +15,7 @@
 )]
 
 mod browser;
+mod contrast;
 mod drawn;
 mod flood;
 mod flv;
@@ -33,6 +34,7 @@ mod trust;
 mod viewer;
 
 pub(crate) use browser::{Browser, ELSEWHERE};
+pub(crate) use contrast::{SCHEMES, contrast, prefer, resize};
 pub(crate) use drawn::{DRAWN_FPS, Drawing, Drawn};
 pub(crate) use flood::flood;
 pub(crate) use flv::{FlvTag, Kind};

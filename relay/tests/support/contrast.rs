@@ -1,0 +1,51 @@
+//! Whether everybody can read a page: contrast of its words and icons with what is behind them.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::json;
+
+use super::browser::Browser;
+
+/// Colour schemes that a browser may prefer.
+pub(crate) const SCHEMES: [&str; 2] = ["light", "dark"];
+
+/// Makes the browser prefer a colour scheme.
+#[track_caller]
+pub(crate) fn prefer(browser: &Browser, scheme: &str) {
+    let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+    browser.devtools(
+        "Emulation.setEmulatedMedia",
+        &json!({ "features": features }),
+    );
+}
+
+/// Makes the page as large as a screen of this size, or as large as it wants without one.
+#[track_caller]
+pub(crate) fn resize(browser: &Browser, size: Option<(u32, u32)>) {
+    match size {
+        Some((width, height)) => {
+            let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1,
+                "mobile": false });
+            browser.devtools("Emulation.setDeviceMetricsOverride", &size);
+        }
+        None => {
+            browser.devtools("Emulation.clearDeviceMetricsOverride", &json!({}));
+        }
+    }
+}
+
+/// Looks at the part of the page that is seen: what there is of words and icons, and whichever of
+/// them stand out less than WCAG's level AA asks for.
+#[track_caller]
+pub(crate) fn contrast(browser: &Browser) -> (Vec<String>, Vec<String>) {
+    let strings = |found: serde_json::Value| -> Vec<String> {
+        let found = found.as_array().unwrap_or_else(|| panic!("{found}"));
+        found.iter().map(ToString::to_string).collect()
+    };
+    let script = include_str!("../browser/contrast.js");
+    let seen = strings(browser.run_async(&format!("{script}; return window.contrast.look()")));
+    let png = BASE64_STANDARD.encode(browser.screenshot());
+    let judge = format!("return await window.contrast.judge('{png}')");
+    let faint = strings(browser.run_async(&judge));
+    (seen, faint)
+}
