@@ -1,10 +1,14 @@
-//! A web site of somebody else: one page, without the headers that isolate it.
+//! A web site of somebody else: one page, with the headers that isolate it or without.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+
+/// What makes a browser give a page a process of its own, as the relay's player page has it.
+const ISOLATION: &str = "cross-origin-opener-policy: same-origin\r\n\
+                         cross-origin-embedder-policy: require-corp\r\n";
 
 /// Serves its page at every path, until it is dropped.
 pub(crate) struct Site {
@@ -18,6 +22,17 @@ impl Site {
     /// Starts a site whose body is this HTML.
     #[track_caller]
     pub(crate) fn start(body: &str) -> Self {
+        Self::start_with(body, "")
+    }
+
+    /// The same, isolated.
+    #[track_caller]
+    pub(crate) fn start_isolated(body: &str) -> Self {
+        Self::start_with(body, ISOLATION)
+    }
+
+    #[track_caller]
+    fn start_with(body: &str, headers: &'static str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let addr = listener.local_addr().unwrap();
         let over = Arc::new(AtomicBool::new(false));
@@ -29,7 +44,7 @@ impl Site {
                     return;
                 }
                 // A browser that goes away in the middle is its own affair.
-                let _ = answer(&socket, &page);
+                let _ = answer(&socket, headers, &page);
             }
         });
         Self {
@@ -53,7 +68,7 @@ impl Drop for Site {
     }
 }
 
-fn answer(mut socket: &TcpStream, page: &str) -> std::io::Result<()> {
+fn answer(mut socket: &TcpStream, headers: &str, page: &str) -> std::io::Result<()> {
     let mut reader = BufReader::new(socket);
     let mut line = String::new();
     while reader.read_line(&mut line)? > 2 {
@@ -63,6 +78,6 @@ fn answer(mut socket: &TcpStream, page: &str) -> std::io::Result<()> {
     write!(
         socket,
         "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {length}\r\n\
-         connection: close\r\n\r\n{page}"
+         {headers}connection: close\r\n\r\n{page}"
     )
 }
