@@ -93,10 +93,13 @@ export class Connection {
     }
     this.#proven = true;
     this.#attempts = 0;
+    // The picture is asked for before anything else.
+    let playing = this.#play(this.#session);
     this.#on.session(this.#session);
     for (;;) {
       const session = this.#session;
-      await Promise.race([session.over, session.left, this.#play(session)]);
+      await Promise.race([session.over, session.left, playing]);
+      playing = this.#play(this.#session);
     }
   }
 

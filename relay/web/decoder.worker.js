@@ -133,7 +133,8 @@ class Player {
     this.#video = undefined;
     this.#refused.video = undefined;
     if (this.#state === "codec") this.#state = undefined;
-    postMessage({ kind: "video", soundOnly: this.tracks !== undefined && !track });
+    const { width, height } = track ?? {};
+    postMessage({ kind: "video", soundOnly: this.tracks !== undefined && !track, width, height });
     if (!track) return;
     this.#video = new Video(track, {
       decoded: () => this.#decoded(performance.now()),
@@ -325,10 +326,8 @@ class Player {
   }
 }
 
+// What to play is the thread's name: a message would come after all that waits here already.
+const player = new Player(JSON.parse(self.name));
+self.onmessage = ({ data }) => player.command(data);
 // The page that waits for this thread goes on.
 postMessage({ kind: "running" });
-let player;
-self.onmessage = ({ data }) => {
-  if (data.kind === "start") player = new Player(data);
-  else player?.command(data);
-};

@@ -27,8 +27,17 @@
   // Without a port the page asks for it, and without the features the player says what is missing.
   if (port) player.setAttribute("src", player.srcAt(port));
   if (port && isSecureContext && globalThis.WebTransport && globalThis.VideoDecoder) {
-    const url = `/player/${version}/decoder.worker.js`;
-    const worker = new Worker(url, { type: "module" });
+    const attribute = (wanted) => player.getAttribute(wanted) ?? undefined;
+    const address = (module) => `/player/${version}/${module}`;
+    const start = { url: attribute("src"), startedMs: performance.timeOrigin,
+      certificate: attribute("certificate"), certificateUrl: attribute("certificate-url"),
+      latency: attribute("latency"), reports: attribute("reports") !== "off" };
+    const options = { type: "module", name: JSON.stringify(start) };
+    const worker = new Worker(address("decoder.worker.js"), options);
+    // Asked for by now, the page's own modules do not hold the thread up.
+    const link = document.createElement("link");
+    Object.assign(link, { rel: "modulepreload", href: address("watch.js") });
+    document.head.append(link);
     const early = { worker, told: [], failed: undefined };
     worker.onmessage = ({ data }) => {
       early.told.push(data);
@@ -39,10 +48,6 @@
       load();
     };
     setTimeout(() => load(), MODULES_MS);
-    const attribute = (wanted) => player.getAttribute(wanted) ?? undefined;
-    worker.postMessage({ kind: "start", url: attribute("src"), startedMs: performance.timeOrigin,
-      certificate: attribute("certificate"), certificateUrl: attribute("certificate-url"),
-      latency: attribute("latency"), reports: attribute("reports") !== "off" });
     player.early = early;
   } else {
     load();

@@ -43,6 +43,8 @@ export class Video {
     this.#track = track;
     this.#on = on;
     this.#config = track.description;
+    // It is ready by the time that the first frame is here, where that is decoded so.
+    this.#open(this.#settings());
   }
 
   #settings() {

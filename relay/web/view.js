@@ -27,7 +27,7 @@ const button = (id, name, label, keys) =>
     >${icon(name)}</button>`;
 
 export const MARKUP = `
-<div id="stage" tabindex="-1">
+<div id="stage" class="fresh" tabindex="-1">
   <canvas id="picture" role="img" aria-label="Live picture"></canvas>
   <div id="silent" hidden><div id="level" aria-hidden="true">${icon("loud")}</div>
     <p>Sound only</p></div>
@@ -97,6 +97,8 @@ button[hidden], input[hidden] { display: none; }
   background: linear-gradient(transparent, rgb(0 0 0 / .68) 28px, rgb(0 0 0 / .78));
   transition: opacity .2s; }
 .idle #bar { opacity: 0; }
+/* A start that takes no longer than a blink shows the picture and nothing before it. */
+.fresh :is(#veil, #bar, #unmute) { display: none; }
 /* Where nothing can be played, there is nothing to control. */
 :host(:is([data-state="refused"], [data-state="browser"], [data-state="insecure"],
   [data-state="unset"], [data-state="broken"])) #bar { display: none; }

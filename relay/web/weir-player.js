@@ -13,6 +13,8 @@ import { WORDS, missingFeatures } from "./words.js";
 const IDLE_MS = 3000;
 /** A player that starts so early in its page, in ms, starts with it. */
 const PAGE_MS = 3000;
+/** A start within so long, in ms, needs no word about it, and drawing one would make it longer. */
+const FRESH_MS = 400;
 /** Time for which a notice is shown, in ms. */
 const NOTICE_MS = 6000;
 const VOLUME_STEP = 5;
@@ -21,13 +23,14 @@ const GOODBYE_MS = 500;
 /** Within so much of the target the player is at live, in ms. */
 const LIVE_WITHIN_MS = 400;
 
-/** A worker of our own, also when this module was imported from another site. */
-function startWorker() {
+/** A worker of our own that plays what `start` says, also where this module is another site's. */
+function startWorker(start) {
   const url = new URL("decoder.worker.js", import.meta.url);
-  if (url.origin === location.origin) return new Worker(url, { type: "module" });
+  const options = { type: "module", name: JSON.stringify(start) };
+  if (url.origin === location.origin) return new Worker(url, options);
   const source = `import ${JSON.stringify(url.href)};`;
   const blob = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  return new Worker(blob, { type: "module" });
+  return new Worker(blob, options);
 }
 
 /** When somebody began to wait for the picture: when the page was opened, if that was just now. */
@@ -61,6 +64,7 @@ class WeirPlayer extends HTMLElement {
     root.innerHTML = MARKUP;
     for (const part of root.querySelectorAll("[id]")) this.#parts[part.id] = part;
     this.#listen();
+    setTimeout(() => this.#explain(), FRESH_MS);
   }
 
   connectedCallback() {
@@ -154,31 +158,34 @@ class WeirPlayer extends HTMLElement {
     // The relay that this module came from says what its certificate is.
     const certificateUrl = this.getAttribute("certificate-url")
       ?? new URL("/certificate.sha256", import.meta.url).href;
-    const worker = startWorker();
-    worker.postMessage({
-      kind: "start", url: url.href,
+    return startWorker({
+      url: url.href,
       certificate: this.getAttribute("certificate") ?? undefined,
       certificateUrl: new URL(certificateUrl, location.href).href,
       latency: this.getAttribute("latency") ?? undefined,
       reports: this.getAttribute("reports") !== "off",
       startedMs: begunMs(),
     });
-    return worker;
   }
 
   /** Draws what is due; the worker learns that it may send the next. */
   #show(frame) {
-    const { picture } = this.#parts;
     const { displayWidth: width, displayHeight: height } = frame;
+    this.#size(width, height);
+    this.#context.drawImage(frame, 0, 0, width, height);
+    frame.close();
+    const atMs = performance.timeOrigin + performance.now();
+    this.#worker?.postMessage({ kind: "shown", atMs });
+  }
+
+  /** The canvas as large as the pictures. */
+  #size(width, height) {
+    const { picture } = this.#parts;
     if (picture.width !== width || picture.height !== height) {
       picture.width = width;
       picture.height = height;
     }
     this.#context ??= picture.getContext("2d", { alpha: false });
-    this.#context.drawImage(frame, 0, 0, width, height);
-    frame.close();
-    const atMs = performance.timeOrigin + performance.now();
-    this.#worker?.postMessage({ kind: "shown", atMs });
   }
 
   #stop() {
@@ -195,6 +202,8 @@ class WeirPlayer extends HTMLElement {
       case "picture": return this.#show(data.frame);
       case "video":
         this.#parts.silent.hidden = !data.soundOnly;
+        // What is drawn on takes a while to make; what was drawn stays until there is more.
+        if (data.width && data.height && !this.#context) this.#size(data.width, data.height);
         return undefined;
       case "state": return this.#become(data.state, data.detail);
       case "audio":
@@ -223,7 +232,15 @@ class WeirPlayer extends HTMLElement {
     if (changed) said.textContent = [title, text].filter(Boolean).join(". ");
     this.muted = this.#muted;
     this.#wake();
+    // The picture is drawn before what belongs to it.
+    if (state === "live") requestAnimationFrame(() => setTimeout(() => this.#explain()));
+    else if (state !== "connecting") this.#explain();
     if (changed) this.dispatchEvent(new CustomEvent("state", { detail: { state, ...detail } }));
+  }
+
+  /** Shows the words and the controls, which a start that is quick enough does without. */
+  #explain() {
+    this.#parts.stage.classList.remove("fresh");
   }
 
   /** Something that a person should know and that does not stop the picture. */

@@ -391,8 +391,9 @@ async fn the_player_is_served_isolated_and_to_other_sites() {
     assert!(head.contains("content-type: text/javascript"), "{head}");
     assert!(head.contains("access-control-allow-origin: *"), "{head}");
     assert!(head.contains("cache-control: no-cache"), "{head}");
-    let (_, address) = body.split_once("modulepreload\" href=\"").unwrap();
-    let (head, _) = server.get(address.split_once('"').unwrap().0).await;
+    let (_, version) = body.split_once("data-version=\"").unwrap();
+    let (version, _) = version.split_once('"').unwrap();
+    let (head, _) = server.get(&format!("/player/{version}/watch.js")).await;
     assert!(head.contains("immutable"), "{head}");
     let (head, _) = server.get("/player/older/watch.js").await;
     assert!(head.contains("cache-control: no-cache"), "{head}");
