@@ -14,6 +14,8 @@ mod join;
 mod options;
 mod outlet;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod viewer;
 mod waker;
 
@@ -308,15 +310,3 @@ impl<C: Outlet> Pump<C> {
 /// Viewers served before the pump lets their connections send, while their state is in the cache:
 /// a connection's is about 20 kB.
 const VIEWERS_PER_POLL: usize = 8;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn send_window_follows_the_congestion_window_within_bounds() {
-        assert_eq!(send_window(0), MIN_SEND_WINDOW);
-        assert_eq!(send_window(1 << 20), 2 << 20);
-        assert_eq!(send_window(u64::MAX), MAX_SEND_WINDOW);
-    }
-}

@@ -1,5 +1,6 @@
 //! The streams that a viewer has open: one a subgroup, usually one.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -9,7 +10,7 @@ use weir_protocol::moqt::{GroupOrder, StreamResetCode};
 use weir_protocol::wire::{VI64_LEN_MAX, put_vi64};
 
 use super::outlet::OutletStream;
-use crate::ring::{Object, Subgroup, SubgroupEnd};
+use crate::ring::{Mirror, Object, Subgroup, SubgroupEnd};
 
 /// A subgroup's stream to a viewer.
 pub(super) struct Open<S> {
@@ -20,6 +21,16 @@ pub(super) struct Open<S> {
     pub(super) stream: Option<S>,
     /// Id of the object written last.
     pub(super) previous: Option<u64>,
+    /// Whether its header says that its last object is the group's.
+    pub(super) ends_group: bool,
+    /// Whether objects were passed over behind its last one: nothing may follow on it.
+    pub(super) cut: bool,
+}
+
+impl<S> Open<S> {
+    fn is_of(&self, subgroup: &Arc<Subgroup>) -> bool {
+        Arc::ptr_eq(&self.subgroup, subgroup)
+    }
 }
 
 /// All of them.
@@ -41,7 +52,7 @@ impl<S> Default for Streams<S> {
 impl<S: OutletStream> Streams<S> {
     /// Makes the stream of `subgroup` the one that is written to. Returns whether there is one.
     pub(super) fn select(&mut self, subgroup: &Arc<Subgroup>) -> bool {
-        let is = |open: &Open<S>| Arc::ptr_eq(&open.subgroup, subgroup);
+        let is = |open: &Open<S>| open.is_of(subgroup) && !open.cut;
         if self.open.get(self.current).is_some_and(is) {
             return true;
         }
@@ -64,7 +75,13 @@ impl<S: OutletStream> Streams<S> {
     pub(super) fn ended(&mut self, position: u64) -> Option<(Option<S>, SubgroupEnd)> {
         let mut open = self.open.iter().enumerate();
         let (index, end) = open.find_map(|(index, open)| {
-            let end = open.subgroup.end_at(position)?;
+            let end = match open.subgroup.end_at(position)? {
+                // It ends before the group does.
+                SubgroupEnd::Fin if open.cut && open.ends_group => {
+                    SubgroupEnd::Reset(StreamResetCode::Cancelled.code())
+                }
+                end @ (SubgroupEnd::Fin | SubgroupEnd::Reset(_)) => end,
+            };
             Some((index, end))
         })?;
         Some((self.take(index).stream, end))
@@ -72,7 +89,52 @@ impl<S: OutletStream> Streams<S> {
 
     /// Resets the streams of groups before `group`.
     pub(super) fn reset_before(&mut self, group: u64, code: StreamResetCode) {
-        while let Some(index) = self.open.iter().position(|open| open.group < group) {
+        self.reset_all_of(|open| open.group < group, code);
+    }
+
+    /// Resets the one that is written to.
+    pub(super) fn reset_current(&mut self, code: StreamResetCode) {
+        if self.current < self.open.len() {
+            reset(self.take(self.current).stream, code.code());
+        }
+    }
+
+    /// The objects at these positions are not written: after them nothing follows on the streams
+    /// that they belong to. Streams of what the ring has dropped are reset.
+    pub(super) fn pass_over(&mut self, mirror: &Mirror, positions: Range<u64>) {
+        let code = StreamResetCode::DeliveryTimeout;
+        if positions.start < mirror.first() {
+            let kept = |id| mirror.groups().iter().any(|group| group.id == id);
+            self.reset_all_of(|open| !kept(open.group), code);
+        }
+        for at in positions.start.max(mirror.first())..positions.end {
+            let Some(entry) = mirror.entry(at) else {
+                return;
+            };
+            match mirror.object(entry) {
+                Some(object) => self.cut(&object.subgroup),
+                None => self.reset_all_of(|open| open.group == entry.group, code),
+            }
+        }
+    }
+
+    /// Lets nothing follow on the stream of `subgroup`. What was written to it still arrives: it
+    /// ends with its subgroup. Of those that wait for that there is one a subgroup at most.
+    fn cut(&mut self, subgroup: &Arc<Subgroup>) {
+        // One that the viewer has stopped stays known, so that it is not opened again.
+        let goes_on = |open: &Open<S>| open.is_of(subgroup) && !open.cut && open.stream.is_some();
+        if !self.open.iter().any(goes_on) {
+            return;
+        }
+        let code = StreamResetCode::Cancelled;
+        self.reset_all_of(|open| open.is_of(subgroup) && open.cut, code);
+        if let Some(open) = self.open.iter_mut().find(|open| goes_on(open)) {
+            open.cut = true;
+        }
+    }
+
+    fn reset_all_of(&mut self, which: impl Fn(&Open<S>) -> bool, code: StreamResetCode) {
+        while let Some(index) = self.open.iter().position(&which) {
             reset(self.take(index).stream, code.code());
         }
     }

@@ -1,5 +1,7 @@
 //! One viewer of one track: its policy's actions, turned into subgroup streams.
 
+mod range;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -8,7 +10,6 @@ use tokio::sync::oneshot;
 use weir_protocol::moqt::location::LAST_OBJECT;
 use weir_protocol::moqt::{GroupOrder, StreamResetCode, Version};
 
-use super::Update;
 use super::chunks::Batch;
 use super::join::Join;
 use super::options::{Done, ViewerOptions};
@@ -47,6 +48,9 @@ pub(super) struct Viewer<C: Outlet> {
     opening: Option<Opening<C::Stream>>,
     open: Streams<C::Stream>,
     batch: Batch,
+    /// The position in the log behind what was written last, where the batch begins; none before
+    /// the first look.
+    reached: Option<u64>,
     blocked: bool,
     arrears: Arrears,
     /// Puts the viewer on the pump's list.
@@ -84,6 +88,7 @@ impl<C: Outlet> Viewer<C> {
             opening: None,
             open: Streams::default(),
             batch: Batch::default(),
+            reached: None,
             blocked: false,
             arrears: Arrears::new(clock::now_us()),
             notice: None,
@@ -113,21 +118,6 @@ impl<C: Outlet> Viewer<C> {
         }
     }
 
-    pub(super) fn update(&mut self, update: Update) {
-        if !update.forward || update.restart.is_some() {
-            self.reset(StreamResetCode::Cancelled);
-            self.arrears = Arrears::new(clock::now_us());
-        }
-        let Update {
-            forward,
-            restart,
-            end,
-            subscriber_priority,
-        } = update;
-        self.subscription.update(forward, restart, end);
-        self.subscriber_priority = subscriber_priority;
-    }
-
     /// Does what the policy says until there is nothing to do or the stream takes no more.
     ///
     /// `now_us` is read again after each write, so that each viewer's times are its own.
@@ -144,6 +134,7 @@ impl<C: Outlet> Viewer<C> {
         }
         loop {
             let action = self.subscription.next(mirror);
+            self.pass_over(mirror);
             let late = self.subscription.take_late();
             self.on_behind(late, recorder);
             match action {
@@ -259,6 +250,8 @@ impl<C: Outlet> Viewer<C> {
             subgroup: Arc::clone(subgroup),
             stream: Some(stream),
             previous: None,
+            ends_group: false,
+            cut: false,
         });
         Poll::Ready(Ok(()))
     }
@@ -284,6 +277,7 @@ impl<C: Outlet> Viewer<C> {
                     let whole = self.subscription.wants(group, LAST_OBJECT);
                     let header = header(self.alias, group, &open.subgroup, object, whole);
                     self.batch.push(header);
+                    open.ends_group = whole && open.subgroup.options.end_of_group;
                     (object.id > 0).then_some(object.id)
                 }
                 Some(previous) => object.id.checked_sub(previous + 1).filter(|gap| *gap > 0),
@@ -353,12 +347,18 @@ impl<C: Outlet> Viewer<C> {
     }
 
     fn on_sent(&mut self, bytes: u64, objects: usize, now_us: u64, recorder: &mut Recorder) {
-        self.subscription.wrote(objects);
+        self.confirm(objects);
         recorder.on_bytes_out(bytes, objects as u64);
         self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Some(join) = self.join.take() {
             join.on_object(now_us, recorder);
         }
+    }
+
+    /// So many objects of the log are done with.
+    fn confirm(&mut self, objects: usize) {
+        self.subscription.wrote(objects);
+        self.reached = Some(self.subscription.position());
     }
 
     /// So many objects come too late for the viewer.
@@ -372,7 +372,7 @@ impl<C: Outlet> Viewer<C> {
 
     /// The viewer does not take the next object.
     fn on_refused(&mut self, recorder: &mut Recorder) {
-        self.subscription.wrote(1);
+        self.confirm(1);
         recorder.on_skip(SkipReason::Reset, 1);
         self.counters.skipped_reset.fetch_add(1, Ordering::Relaxed);
     }
@@ -401,12 +401,6 @@ impl<C: Outlet> Viewer<C> {
                 recorder.record(Stage::Ack, took_us, acked_us);
             }
         });
-    }
-
-    fn reset(&mut self, code: StreamResetCode) {
-        self.batch.clear();
-        self.blocked = false;
-        self.open.reset_all(code);
     }
 }
 
