@@ -14,6 +14,8 @@
 //! - rings and connections hold no more than their limits;
 //! - what was published since a viewer joined was written to it, or skipped with a reason, or
 //!   waits because its connection takes no more;
+//! - nothing is skipped for a viewer whose network carries everything, but what the ring dropped
+//!   before anybody could read it;
 //! - who has been replaced publishes nothing.
 //!
 //! At the end everything that was written has arrived, unless its stream was given up; every
@@ -32,6 +34,11 @@
 //!   everyone whose objects were dropped ([`subscription`](crate::subscription)).
 //! - Two groups that had just begun made the ring drop the newest one with objects, and nobody
 //!   could join until the next arrived. It stays now ([`ring`](crate::ring)).
+//!
+//! - An update that ended a subscription in front of what its stream had half taken left that in
+//!   place, and a later one that widened it again was confirmed at the wrong place: the next group
+//!   came with a hole. So did a stream that went on behind objects that were passed over. Nothing
+//!   follows on such a stream any more ([`sender`](crate::sender)).
 //!
 //! In the model: a runtime whose tasks' order depends on how many ran before, what a viewer may
 //! expect of groups that were dropped before it came, and what may be skipped for a viewer whose

@@ -28,6 +28,9 @@ pub(super) struct Book {
     pub(super) entries: Vec<Entry>,
     /// Whether groups came one after the other.
     pub(super) in_order: bool,
+    /// Objects that the ring had dropped before anybody could read them: several came at a time,
+    /// and the last of them took the place of the first.
+    pub(super) unread: u64,
     by_id: BTreeMap<(u64, u64), usize>,
     in_subgroup: BTreeMap<u64, u64>,
     reader: Reader,
@@ -46,6 +49,7 @@ impl Ledger {
             track: Arc::clone(track),
             entries: Vec::new(),
             in_order: true,
+            unread: 0,
             by_id: BTreeMap::new(),
             in_subgroup: BTreeMap::new(),
             reader: Reader::new(Arc::clone(&track.ring), Arc::new(Wake::default())),
@@ -131,8 +135,12 @@ impl Ledger {
 
 impl Book {
     fn check_ring(&mut self, limits: &Limits) {
+        let known = self.reader.mirror().end();
         self.reader.sync();
         let mirror = self.reader.mirror();
+        let kept = |at: &u64| mirror.entry(*at).and_then(|entry| mirror.object(entry));
+        let unread = (known..mirror.end()).filter(|at| kept(at).is_none());
+        self.unread += unread.count() as u64;
         assert_eq!(mirror.end(), self.entries.len() as u64, "the log's end");
         let groups = mirror.groups();
         assert!(groups.iter().is_sorted_by(|a, b| a.id < b.id));

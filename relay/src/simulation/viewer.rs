@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot::error::TryRecvError;
 use weir_loadtest::impair::LinkConfig;
-use weir_protocol::moqt::Namespace;
+use weir_protocol::moqt::{Location, Namespace};
 
 use kind::KINDS;
 pub(super) use kind::{Deed, Kind};
@@ -144,7 +144,7 @@ impl Viewer {
         self.ack(None, None)
     }
 
-    /// A REQUEST_UPDATE: pause, go on, another start.
+    /// A REQUEST_UPDATE: pause, go on, another start, another end.
     pub(super) fn update(&mut self, registry: &Registry) {
         let name = Namespace::from_path("live/cam").unwrap();
         let Some(stream) = registry.stream(&name) else {
@@ -154,11 +154,16 @@ impl Viewer {
             let track = stream.track(subscribed.name.as_bytes());
             let largest = track.and_then(|track| track.ring.largest());
             let restart = largest.filter(|_| self.chance.one_in(3));
+            // What is being written may be behind it.
+            let end = largest.filter(|_| self.chance.one_in(3)).map(|largest| {
+                let back = self.chance.below(3);
+                Location::new(largest.group.saturating_sub(back), self.chance.below(8))
+            });
             subscribed.changed = true;
             subscribed.handle.update(Update {
                 forward: !self.chance.one_in(3),
                 restart,
-                end: None,
+                end,
                 subscriber_priority: self.chance.below(256) as u8,
             });
         }
@@ -192,8 +197,7 @@ impl Viewer {
             if subscribed.changed || subscribed.over {
                 continue;
             }
-            let in_order = ledger.books[&subscribed.alias].in_order;
-            subscribed.check(wire, self.kind, in_order);
+            subscribed.check(wire, self.kind, &ledger.books[&subscribed.alias]);
         }
     }
 

@@ -71,7 +71,7 @@ impl Viewer {
             subscription: Options {
                 start,
                 end: None,
-                waits_at_end: false,
+                waits_at_end: self.seed & 2 == 0,
                 forward: true,
                 behind_limit_us: BEHIND_LIMIT_US,
             },
@@ -97,6 +97,8 @@ impl Viewer {
             expected: 0,
             next,
             caught_up: None,
+            written_before: wire.written(track.alias),
+            unread_before: book.unread,
             changed: false,
             over: false,
         });

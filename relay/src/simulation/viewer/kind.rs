@@ -25,7 +25,7 @@ pub(in crate::simulation) enum Kind {
     Stingy,
     /// Stops some of its streams.
     Picky,
-    /// Pauses, goes on, starts elsewhere.
+    /// Pauses, goes on, starts elsewhere, wants less or more.
     Fickle,
 }
 

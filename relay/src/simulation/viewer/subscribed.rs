@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Kind;
 use crate::sender::{Done, Handle};
-use crate::simulation::ledger::Ledger;
+use crate::simulation::ledger::{Book, Ledger};
 use crate::simulation::wire::Wire;
 use crate::stream::ViewerCounters;
 
@@ -25,6 +25,10 @@ pub(in crate::simulation) struct Subscribed {
     pub(in crate::simulation) next: u64,
     /// How many were skipped when everything was accounted for, for the first time.
     pub(in crate::simulation) caught_up: Option<u64>,
+    /// Objects that an older subscription of the same track had written to the connection.
+    pub(in crate::simulation) written_before: u64,
+    /// How many of the track's objects nobody could read when it was granted.
+    pub(in crate::simulation) unread_before: u64,
     /// Whether it was changed on the way, which the accounts do not follow.
     pub(in crate::simulation) changed: bool,
     pub(in crate::simulation) over: bool,
@@ -47,8 +51,9 @@ impl Subscribed {
 
     /// Who has skipped a group is not told what comes late of older ones, and that is not counted:
     /// so only tracks that are in order are followed to the last object.
-    pub(super) fn check(&mut self, wire: &Wire, kind: Kind, in_order: bool) {
-        let written = wire.written(self.alias);
+    pub(super) fn check(&mut self, wire: &Wire, kind: Kind, book: &Book) {
+        let in_order = book.in_order;
+        let written = wire.written(self.alias) - self.written_before;
         let (skipped, expected) = (self.skipped(), self.expected);
         let accounted = written + skipped;
         let name = self.name;
@@ -66,7 +71,8 @@ impl Subscribed {
                 what()
             );
         }
-        if kind == Kind::Perfect {
+        // What the ring dropped at once is skipped by everybody, and so is what comes late after.
+        if kind == Kind::Perfect && book.unread == self.unread_before {
             // At first there may be more than the connection holds at a time.
             let first = match accounted >= expected {
                 true => *self.caught_up.get_or_insert(skipped),
