@@ -6,7 +6,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, value_parser};
 
 use super::{
@@ -157,12 +157,16 @@ fn sit(
 /// One run of one contestant.
 fn once(contestant: Contestant, plan: &Plan, programs: &Programs) -> anyhow::Result<Report> {
     let plan = contestant.plan(plan);
-    let running = Running::start(contestant, programs)?;
+    let mut running = Running::start(contestant, programs)?;
     let mut screen = Screen::new(&plan);
     let report = load::run(&plan, &running.relay, &mut |progress| {
         screen.show(&progress)
     });
-    Ok(report?)
+    drop(screen);
+    report.map_err(|error| match running.keep_folder() {
+        Some(folder) => anyhow!("{error} (its log is in {})", folder.display()),
+        None => error.into(),
+    })
 }
 
 /// What the programs say of themselves.

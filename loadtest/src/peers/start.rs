@@ -38,12 +38,19 @@ pub enum PeerError {
         advice: &'static str,
     },
     /// It ended before it listened, or did not listen in time.
-    #[error("{} does not listen on port {port}; its last words: {words}", program.display())]
+    #[error(
+        "{} does not listen on port {port} (its configuration and log are in {}); its last words: \
+         {words}",
+        program.display(),
+        folder.display()
+    )]
     NotReady {
         /// The program.
         program: PathBuf,
         /// Where it was to listen.
         port: u16,
+        /// Its configuration and log, which stay there.
+        folder: PathBuf,
         /// The end of its log.
         words: String,
     },
@@ -61,7 +68,14 @@ pub struct Running {
     /// What a run needs to know of it.
     pub relay: Relay,
     child: Option<Child>,
-    folder: Option<PathBuf>,
+    folder: Option<Folder>,
+}
+
+/// A contestant's configuration and log, removed with this value unless they are to be kept.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    kept: bool,
 }
 
 impl Running {
@@ -78,6 +92,35 @@ impl Running {
                 moq_relay(&programs.moq_relay, &["--runtime-workers", "1"])
             }
             Contestant::Nginx => nginx(&programs.nginx, &programs.nginx_rtmp),
+        }
+    }
+
+    /// Leaves its configuration and log where they are, for who looks why a run failed. Returns
+    /// where, unless it has none.
+    pub fn keep_folder(&mut self) -> Option<&Path> {
+        self.folder.as_mut().map(Folder::keep)
+    }
+}
+
+impl Folder {
+    fn new(port: u16) -> io::Result<Self> {
+        let name = format!("weir-peers-{}-{port}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path)?;
+        Ok(Self { path, kept: false })
+    }
+
+    fn keep(&mut self) -> &Path {
+        self.kept = true;
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.kept {
+            // What is left in the system's temporary folder harms nobody.
+            let _ = fs::remove_dir_all(&self.path);
         }
     }
 }
@@ -97,10 +140,6 @@ impl Drop for Running {
             let _ = child.kill();
             let _ = child.wait();
         }
-        if let Some(folder) = &self.folder {
-            // What is left in the system's temporary folder harms nobody.
-            let _ = fs::remove_dir_all(folder);
-        }
     }
 }
 
@@ -118,8 +157,8 @@ fn weir(program: &Path, args: &[&str]) -> Running {
 
 fn moq_relay(program: &Path, args: &[&str]) -> Result<Running, PeerError> {
     let port = free_port()?;
-    let folder = folder(port)?;
-    let (certificate, key) = certificate(&folder)?;
+    let mut folder = Folder::new(port)?;
+    let (certificate, key) = certificate(&folder.path)?;
     let addr = SocketAddr::from(([127, 0, 0, 1], port));
     let mut command = Command::new(program);
     command
@@ -131,8 +170,8 @@ fn moq_relay(program: &Path, args: &[&str]) -> Result<Running, PeerError> {
         .args(["--auth-public", "**"])
         .args(args);
     let advice = "`make peers` installs it from crates.io";
-    let mut child = spawn(command, &folder, program, advice)?;
-    wait(&mut child, program, &folder, port, || {
+    let mut child = spawn(command, &folder.path, program, advice)?;
+    wait(&mut child, program, &mut folder, port, |_| {
         // A port that somebody has cannot be bound again.
         UdpSocket::bind(addr).is_err()
     })?;
@@ -158,16 +197,16 @@ fn certificate(folder: &Path) -> Result<(PathBuf, PathBuf), PeerError> {
 
 fn nginx(program: &Path, module: &Path) -> Result<Running, PeerError> {
     let port = free_port()?;
-    let folder = folder(port)?;
+    let mut folder = Folder::new(port)?;
     let addr = SocketAddr::from(([127, 0, 0, 1], port));
-    let file = folder.join("nginx.conf");
-    fs::write(&file, nginx_config(module, addr, &folder))?;
+    let file = folder.path.join("nginx.conf");
+    fs::write(&file, nginx_config(module, addr, &folder.path))?;
     let mut command = Command::new(program);
-    command.arg("-c").arg(&file).arg("-p").arg(&folder);
+    command.arg("-c").arg(&file).arg("-p").arg(&folder.path);
     let advice = "Debian: apt-get install nginx libnginx-mod-rtmp";
-    let mut child = spawn(command, &folder, program, advice)?;
-    wait(&mut child, program, &folder, port, || {
-        TcpStream::connect(addr).is_ok() && worker(child_id(&folder)).is_some()
+    let mut child = spawn(command, &folder.path, program, advice)?;
+    wait(&mut child, program, &mut folder, port, |folder| {
+        TcpStream::connect(addr).is_ok() && worker(child_id(folder)).is_some()
     })?;
     let pid = worker(Some(child.id())).unwrap_or_else(|| child.id());
     Ok(Running {
@@ -233,21 +272,21 @@ fn spawn(
 fn wait(
     child: &mut Child,
     program: &Path,
-    folder: &Path,
+    folder: &mut Folder,
     port: u16,
-    listens: impl Fn() -> bool,
+    listens: impl Fn(&Path) -> bool,
 ) -> Result<(), PeerError> {
     let clock = Clock::start();
     loop {
         let ended = child.try_wait()?.is_some();
-        if !ended && listens() {
+        if !ended && listens(&folder.path) {
             return Ok(());
         }
         if ended || u128::from(clock.now_us()) > START_TIMEOUT.as_micros() {
             // Both fail only when it has ended already.
             let _ = child.kill();
             let _ = child.wait();
-            let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+            let log = fs::read_to_string(folder.path.join("log")).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
             let words = lines
                 .get(lines.len().saturating_sub(10)..)
@@ -255,19 +294,12 @@ fn wait(
             return Err(PeerError::NotReady {
                 program: program.to_owned(),
                 port,
+                folder: folder.keep().to_owned(),
                 words: words.join("\n"),
             });
         }
         thread::sleep(LOOK);
     }
-}
-
-/// A folder for configuration and log.
-fn folder(port: u16) -> io::Result<PathBuf> {
-    let name = format!("weir-peers-{}-{port}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    fs::create_dir_all(&folder)?;
-    Ok(folder)
 }
 
 /// A port of this machine that is free for UDP and TCP.
@@ -300,12 +332,27 @@ mod tests {
 
     #[test]
     fn a_program_that_does_not_listen_is_quoted() {
-        let error = moq_relay(Path::new("/bin/ls"), &[])
-            .unwrap_err()
-            .to_string();
+        let error = moq_relay(Path::new("/bin/ls"), &[]).unwrap_err();
+        let text = error.to_string();
         assert!(
-            error.contains("does not listen") && error.contains("--listen"),
-            "{error}"
+            text.contains("does not listen") && text.contains("--listen"),
+            "{text}"
         );
+        let PeerError::NotReady { folder, .. } = error else {
+            panic!("{text}");
+        };
+        assert!(text.contains(&folder.display().to_string()), "{text}");
+        assert!(folder.join("log").is_file(), "it is there to be looked at");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_a_contestant_was_given_goes_with_it_unless_it_is_kept() {
+        let mut kept = Folder::new(1).unwrap();
+        let path = kept.keep().to_owned();
+        drop(kept);
+        assert!(path.is_dir());
+        drop(Folder::new(1).unwrap());
+        assert!(!path.exists());
     }
 }
