@@ -43,7 +43,8 @@ pub use profile::{DEFAULT as DEFAULT_PROFILE, Profile, all as profiles, find as 
 pub use publisher::PublishError;
 pub use quic::QuicError;
 pub use report::{
-    ChurnUse, ClientUse, Delivery, Interval, Report, ServerUse, SlowUse, Spread, compare, html,
+    ChurnUse, ClientUse, Delivery, Interval, KeptUse, Report, ServerUse, SlowUse, Spread, compare,
+    html,
 };
 pub use search::Search;
 pub use server::ServerError;
@@ -58,7 +59,6 @@ use self::{
     process::Process,
     publisher::Publishers,
     server::Server,
-    window::Measured,
 };
 use crate::clock::{Clock, utc_date};
 
@@ -177,17 +177,16 @@ pub fn run(
         window,
     };
     let crew = Crew::start(&brief)?;
-    join(plan, &clock, &crew, &publishers, watch)?;
+    let refused = join(plan, &clock, &crew, &publishers, watch)?;
     let session = window::Session {
         brief: &brief,
         crew: &crew,
         publishers: &publishers,
         process: process.as_ref(),
     };
-    let measured = Measured {
-        rss_before,
-        ..session.measure(interval, watch)?
-    };
+    let mut measured = session.measure(interval, watch)?;
+    measured.rss_before = rss_before;
+    measured.failures.splice(0..0, refused);
     let found = report::Found::take(&crew, &measured)?;
     drop(crew);
     let publisher_lag = publishers.stop();
@@ -205,21 +204,26 @@ impl Progress<'_> {
     }
 }
 
-/// Waits until every viewer has a frame, and then as long as the plan says.
+/// Waits until every viewer has a frame, or in a storm has failed, and then as long as the plan
+/// says. Returns the failures.
 fn join(
     plan: &Plan,
     clock: &Clock,
     crew: &Crew,
     publishers: &Publishers,
     watch: &mut dyn FnMut(Progress<'_>),
-) -> Result<(), LoadError> {
+) -> Result<Vec<ViewError>, LoadError> {
+    let mut refused = Vec::new();
     let begin_us = clock.now_us();
     let since = || Duration::from_micros(clock.now_us() - begin_us);
     loop {
         if let Some(error) = publishers.failure() {
             return Err(error.into());
         }
-        if let Some(error) = crew.failures().into_iter().next() {
+        refused.extend(crew.failures());
+        if !plan.storm
+            && let Some(error) = refused.drain(..).next()
+        {
             return Err(error.into());
         }
         let joined = crew.joined();
@@ -228,10 +232,11 @@ fn join(
             share: joined as f64 / plan.viewers as f64,
             ..Progress::of(Phase::Join)
         });
-        if joined == plan.viewers {
+        let late = since() > plan.ramp + JOIN_TIMEOUT;
+        if joined + refused.len() >= plan.viewers || plan.storm && late {
             break;
         }
-        if since() > plan.ramp + JOIN_TIMEOUT {
+        if late {
             return Err(LoadError::Join {
                 got: joined,
                 of: plan.viewers,
@@ -240,9 +245,9 @@ fn join(
         thread::sleep(LOOK);
     }
     watch(Progress {
-        joined: plan.viewers,
+        joined: crew.joined(),
         ..Progress::of(Phase::WarmUp)
     });
     thread::sleep(plan.warm_up);
-    Ok(())
+    Ok(refused)
 }

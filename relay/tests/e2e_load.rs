@@ -27,6 +27,8 @@ fn plan() -> Plan {
         viewers_per_socket: 1,
         slow: None,
         churn: None,
+        kept_below: Duration::from_secs(5),
+        storm: false,
         seed: 1,
     }
 }

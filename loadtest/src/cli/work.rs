@@ -84,6 +84,13 @@ pub(super) struct WorkArgs {
     /// How long those stay
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     churn_stay: Duration,
+    /// A viewer is kept whose own p99 is below this, and who has 99 % of the frames
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration)]
+    kept_below: Duration,
+    /// More viewers than can be served: who is refused or has no frame is counted as not kept, and
+    /// ends nothing
+    #[arg(long)]
+    storm: bool,
     /// MoQT draft that viewers and MoQT publishers speak [default: the newest of the relay]
     #[arg(long, value_parser = draft)]
     draft: Option<u64>,
@@ -206,6 +213,8 @@ impl WorkArgs {
                 per_second: self.churn,
                 stay: self.churn_stay,
             }),
+            kept_below: self.kept_below,
+            storm: self.storm,
             seed: self.seed,
         })
     }

@@ -168,13 +168,11 @@ impl Desk {
         tally
             .first_frame_us
             .get_or_insert_with(|| now_us.saturating_sub(began_us));
-        drop(tally);
-        if let Some(interval) = audience
-            .window
-            .interval(stamp.due_us)
-            .filter(|_| self.counts)
-        {
+        let interval = audience.window.interval(stamp.due_us);
+        if let Some(interval) = interval.filter(|_| self.counts) {
             let late_us = now_us.saturating_sub(stamp.due_us);
+            tally.on_due(late_us, audience.plan.kept_below.as_micros() as u64);
+            drop(tally);
             audience.recorder.lock().record(interval, late_us);
         }
     }

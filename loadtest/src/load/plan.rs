@@ -46,6 +46,14 @@ pub struct Plan {
     pub slow: Option<Slow>,
     /// Viewers that come and go beside the others.
     pub churn: Option<Churn>,
+    /// A viewer is kept whose latencies are below this at its own 99th percentile, and who has 99
+    /// of 100 frames. Reports of before this was counted lack it.
+    #[serde(default = "kept_below")]
+    pub kept_below: Duration,
+    /// Whether there are to be more viewers than can be served: who is refused, or has no frame,
+    /// is counted and ends nothing.
+    #[serde(default)]
+    pub storm: bool,
     /// Decides everything that varies.
     pub seed: u64,
 }
@@ -101,6 +109,11 @@ pub struct Churn {
     pub per_second: f64,
     /// How long each stays.
     pub stay: Duration,
+}
+
+/// Without another bound: what a player has buffered that plays half a second behind.
+const fn kept_below() -> Duration {
+    Duration::from_millis(500)
 }
 
 impl Plan {
@@ -204,6 +217,8 @@ pub(super) mod tests {
             viewers_per_socket: 1,
             slow: None,
             churn: None,
+            kept_below: kept_below(),
+            storm: false,
             seed: 1,
         }
     }

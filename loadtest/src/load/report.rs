@@ -3,11 +3,13 @@
 mod chart;
 pub mod compare;
 mod html;
+mod kept;
 mod problems;
 mod text;
 
 pub use compare::Spread;
 pub use html::page as html;
+pub use kept::KeptUse;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +49,8 @@ pub struct Report {
     pub first_frame_us: Percentiles,
     /// Viewers that read too slowly on purpose.
     pub slow: Option<SlowUse>,
+    /// Viewers that were served well. Reports of before this was counted lack it.
+    pub kept: Option<KeptUse>,
     /// Viewers that came and went.
     pub churn: Option<ChurnUse>,
     /// What it cost the relay, where its process is known.
@@ -261,6 +265,7 @@ impl Report {
             slow: plan
                 .slow
                 .map(|_| SlowUse::new(plan, measured, &found.tallies)),
+            kept: Some(KeptUse::new(plan, measured, &found.tallies)),
             churn: plan.churn.map(|_| found.churn.clone()),
             server: ServerUse::new(plan, measured, &delivery),
             client,
@@ -294,6 +299,19 @@ fn sent_to(plan: &Plan, measured: &Measured, nth: usize) -> u64 {
         .into_iter()
         .flatten();
     ranges.map(|range| range.end - range.start).sum()
+}
+
+/// Of those, how many it did not get.
+fn missed_by(plan: &Plan, measured: &Measured, nth: usize, tally: &Tally) -> u64 {
+    let ranges = measured
+        .frames
+        .get(nth % plan.streams)
+        .into_iter()
+        .flatten();
+    let missing = ranges.zip(&plan.tracks);
+    missing
+        .map(|(range, track)| tally.missing(track.kind, range.clone()))
+        .sum()
 }
 
 impl Delivery {
@@ -343,14 +361,7 @@ impl SlowUse {
         {
             slow.viewers += 1;
             slow.expected += sent_to(plan, measured, nth);
-            let ranges = measured
-                .frames
-                .get(nth % plan.streams)
-                .into_iter()
-                .flatten();
-            for (range, track) in ranges.zip(&plan.tracks) {
-                slow.missed += tally.missing(track.kind, range.clone());
-            }
+            slow.missed += missed_by(plan, measured, nth, tally);
             slow.streams_broken += tally.streams_broken;
             slow.corrupt += tally.corrupt;
             slow.gaps += tally.gaps;

@@ -22,6 +22,10 @@ pub(super) struct Tally {
     pub(super) gaps: u64,
     /// Streams that ended other than by their end: reset, or cut inside an object.
     pub(super) streams_broken: u64,
+    /// Frames that were due inside the window, and those of them that came later than a viewer
+    /// may get them who is kept.
+    pub(super) due: u64,
+    pub(super) late: u64,
     /// From the start of the connection to the first whole frame.
     pub(super) first_frame_us: Option<u64>,
 }
@@ -67,6 +71,18 @@ impl Tally {
             *word |= bit;
             self.duplicates += u64::from(again);
         }
+    }
+
+    /// Notes a frame that was due inside the window and came so much later.
+    pub(super) fn on_due(&mut self, late_us: u64, bound_us: u64) {
+        self.due += 1;
+        self.late += u64::from(late_us > bound_us);
+    }
+
+    /// Whether a viewer was kept that misses `missing` of the `sent` frames of the window: it has
+    /// 99 of 100, and 99 of 100 of these came in time.
+    pub(super) fn is_kept(&self, missing: u64, sent: u64) -> bool {
+        sent > 0 && missing * 100 <= sent && self.late * 100 <= self.due
     }
 
     /// How many frames of `range` of a track were not received.
@@ -131,6 +147,19 @@ mod tests {
         assert_eq!((tally.duplicates, tally.corrupt), (1, 0));
         tally.on_frame(VIDEO, u64::MAX);
         assert_eq!(tally.corrupt, 1);
+    }
+
+    #[test]
+    fn a_viewer_is_kept_as_long_as_one_of_a_hundred_is_missing_or_late() {
+        let mut tally = Tally::default();
+        assert!(!tally.is_kept(0, 0), "nothing was sent");
+        for nth in 0..100 {
+            tally.on_due(if nth < 1 { 501 } else { 500 }, 500);
+        }
+        assert!(tally.is_kept(1, 100));
+        assert!(!tally.is_kept(2, 100));
+        tally.on_due(501, 500);
+        assert!(!tally.is_kept(0, 101), "two are late");
     }
 
     #[test]

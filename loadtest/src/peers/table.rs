@@ -73,9 +73,12 @@ fn write_sitting(out: &mut String, sitting: &Sitting) -> Result {
     for (_, _, heading, _) in COLUMNS {
         write!(out, " {heading} |")?;
     }
+    let mut storm = sitting.runs.iter().flat_map(|(_, runs)| runs);
+    let storm = storm.any(|run| run.plan.storm);
     writeln!(
         out,
-        " lost |\n|---|---|{}---|",
+        " {} |\n|---|---|{}---|",
+        if storm { "viewers kept" } else { "lost" },
         "---|".repeat(COLUMNS.len())
     )?;
     let weir = sitting
@@ -98,6 +101,15 @@ fn write_sitting(out: &mut String, sitting: &Sitting) -> Result {
                 value.map_or_else(|| "-".into(), |v| told(&v, *divisor))
             )?;
         }
+        if storm {
+            let kept = measure("kept", "viewers", runs);
+            writeln!(
+                out,
+                " {} |",
+                kept.map_or_else(|| "-".into(), |v| kept_of(&v, runs))
+            )?;
+            continue;
+        }
         let lost: u64 = runs.iter().map(|run| run.delivery.lost).sum();
         writeln!(out, " {lost} |")?;
     }
@@ -107,6 +119,14 @@ fn write_sitting(out: &mut String, sitting: &Sitting) -> Result {
 fn measure(name: &str, unit: &str, runs: &[Report]) -> Option<Spread> {
     let named = MEASURES.iter().find(|m| m.name == name && m.unit == unit);
     named?.of(runs)
+}
+
+/// How many viewers were kept, of how many.
+fn kept_of(kept: &Spread, runs: &[Report]) -> String {
+    let viewers = runs
+        .iter()
+        .filter_map(|run| Some(run.kept.as_ref()?.viewers));
+    format!("{} of {}", told(kept, 1.0), viewers.max().unwrap_or(0))
 }
 
 fn told(spread: &Spread, divisor: f64) -> String {

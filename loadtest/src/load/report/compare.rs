@@ -14,7 +14,8 @@ pub struct Measure {
     of: fn(&Report) -> Option<f64>,
 }
 
-/// Everything that is compared, in the order of a table. Less is better, except for the rate.
+/// Everything that is compared, in the order of a table. Less is better, except for the rate
+/// and the viewers.
 pub const MEASURES: &[Measure] = &[
     measure("relay CPU", "s/GB", |r| Some(r.server?.cpu_s_per_gb)),
     measure("relay CPU", "us/object", |r| {
@@ -34,6 +35,7 @@ pub const MEASURES: &[Measure] = &[
     measure("delivered", "Mbit/s", |r| {
         Some(r.delivery.bytes as f64 * 8e-6 / r.window_s)
     }),
+    measure("kept", "viewers", |r| Some(r.kept.as_ref()?.kept as f64)),
     measure("lost", "frames", |r| Some(r.delivery.lost as f64)),
 ];
 

@@ -142,6 +142,35 @@ fn a_publisher_or_a_viewer_that_ended_early_makes_the_run_invalid() {
 }
 
 #[test]
+fn a_storm_is_valid_and_says_how_many_viewers_were_kept() {
+    let mut plan = plan();
+    plan.storm = true;
+    let refused = Measured {
+        failures: vec![super::super::ViewError::Refused("EXCESSIVE_LOAD".into())],
+        ..measured()
+    };
+    let report = report_of(&plan, &refused, vec![tally(0..20), Tally::default()]);
+    assert_eq!(report.problems, [""; 0]);
+    let kept = report.kept.clone().unwrap();
+    assert_eq!((kept.kept, kept.viewers), (1, 2));
+    assert_eq!((kept.without_frame, kept.failed), (1, 1));
+    let text = report.to_string();
+    assert!(text.contains("kept         1 of 2 viewers"), "{text}");
+    assert!(text.contains("EXCESSIVE_LOAD"), "{text}");
+}
+
+#[test]
+fn slow_viewers_are_not_among_those_who_are_kept() {
+    let mut plan = plan();
+    plan.slow = Some(Slow {
+        share: 0.5,
+        rate_bps: 1_000,
+    });
+    let kept = report_of(&plan, &measured(), all()).kept.unwrap();
+    assert_eq!((kept.kept, kept.viewers), (1, 1));
+}
+
+#[test]
 fn slow_viewers_may_miss_frames_and_are_counted_apart() {
     let mut plan = plan();
     plan.slow = Some(Slow {

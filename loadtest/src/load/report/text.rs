@@ -27,6 +27,9 @@ impl fmt::Display for Report {
         writeln!(f, "lost         {lost} of {expected} frames")?;
         writeln!(f, "latency      {}", self.latency_us)?;
         writeln!(f, "first frame  {}", self.first_frame_us)?;
+        if let Some(kept) = &self.kept {
+            writeln!(f, "kept         {kept}")?;
+        }
         if let Some(slow) = &self.slow {
             writeln!(f, "slow         {slow}")?;
         }
