@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod allocator;
 pub mod check;
 pub mod key;
 pub mod pull;

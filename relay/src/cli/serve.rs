@@ -8,6 +8,7 @@ use anyhow::Context;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+use super::allocator;
 use crate::config::{Config, Options};
 use crate::demo;
 use crate::relay::{Addrs, Applied, Relay, Reloader};
@@ -28,6 +29,9 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(error) => return Ok(super::usage(&error.into())),
     };
+    if config.limits.memory.is_none() {
+        allocator::keep_freed_memory();
+    }
     log_to_stderr();
     // Control work is light and rare: one thread, apart from those that carry media.
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -29,7 +29,7 @@ const UNSAFE_INVENTORY: &[(&str, usize, &str)] = &[
         "SO_ATTACH_REUSEPORT_CBPF, which socket2 does not know",
     ),
     (
-        "relay/src/main.rs",
+        "relay/src/cli/allocator.rs",
         1,
         "an option of the allocator, which mimalloc does not wrap",
     ),
