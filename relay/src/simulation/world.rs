@@ -350,11 +350,18 @@ impl World {
         let delivered = self.viewers.into_iter();
         Outcome {
             delivered: delivered
-                .map(|(index, viewer)| (index, viewer.delivered))
+                .map(|(index, viewer)| (index, in_order(viewer.delivered)))
                 .collect(),
             sum: self.sum,
         }
     }
+}
+
+/// Tracks that reach a viewer in the same microsecond in the order of their names: which comes
+/// first depends on how many other viewers there are, and makes no difference to it.
+fn in_order(mut delivered: Vec<Delivered>) -> Vec<Delivered> {
+    delivered.sort_by_key(|&(at_us, name, ..)| (at_us, name));
+    delivered
 }
 
 /// A runtime whose tasks run in an order that depends on who wakes whom and on nothing else: by

@@ -97,6 +97,7 @@ impl Viewer {
             expected: 0,
             next,
             caught_up: None,
+            doubled: false,
             written_before: wire.written(track.alias),
             unread_before: book.unread,
             changed: false,

@@ -25,6 +25,8 @@ pub(in crate::simulation) struct Subscribed {
     pub(in crate::simulation) next: u64,
     /// How many were skipped when everything was accounted for, for the first time.
     pub(in crate::simulation) caught_up: Option<u64>,
+    /// Whether more was written and skipped than was published: objects that count twice.
+    pub(in crate::simulation) doubled: bool,
     /// Objects that an older subscription of the same track had written to the connection.
     pub(in crate::simulation) written_before: u64,
     /// How many of the track's objects nobody could read when it was granted.
@@ -71,8 +73,10 @@ impl Subscribed {
                 what()
             );
         }
+        // When a viewer of whom objects count twice has everything cannot be told.
+        self.doubled |= accounted > expected;
         // What the ring dropped at once is skipped by everybody, and so is what comes late after.
-        if kind == Kind::Perfect && book.unread == self.unread_before {
+        if kind == Kind::Perfect && !self.doubled && book.unread == self.unread_before {
             // At first there may be more than the connection holds at a time.
             let first = match accounted >= expected {
                 true => *self.caught_up.get_or_insert(skipped),
