@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::Value;
 use support::{
     FlvTag, Habits, Kind, MoqtClient, Publisher, Pull, Scratch, Weir, flood, now, push, recipes,
-    track_of, wait_for,
+    sleep, track_of, wait_for,
 };
 use weir_protocol::moqt::message::{Subscribe, TrackStatus};
 use weir_protocol::moqt::{Params, RequestErrorCode, Version};
@@ -177,11 +177,18 @@ fn requests_beyond_the_pace_are_served_later() {
     wait_hits(&relay, "limits.requests_per_second", 4);
 }
 
-/// A relay that has too much to do at once: its limit is below what a timer is late at rest.
+/// A relay that has had too much to do, and is not calm soon: for that it would have to be less
+/// late than a timer is at rest.
 fn overloaded(lines: &str) -> (Weir, Scratch, Publisher) {
-    let (relay, file) = configured(&format!("[limits]\nlag_ms = 1\n{lines}"));
+    let (mut relay, file) = configured(&format!("[limits]\nlag_ms = 1\n{lines}"));
     let publisher = Publisher::publish(relay.rtmp, "live", "cam");
     wait_for("the shard to be overloaded", LIMIT, || {
+        // Held up for longer than it waits between two looks at the time, it is late at each.
+        for _ in 0..12 {
+            relay.signal("STOP");
+            sleep(Duration::from_millis(150));
+            relay.signal("CONT");
+        }
         let body = relay.get("/api/v1/limits").body;
         let list: Value = serde_json::from_str(&body).unwrap();
         let is = list["shards"][0]["overloaded"] == true;
