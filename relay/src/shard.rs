@@ -23,7 +23,6 @@ use crate::sender::Fanout;
 use crate::{ask, clock, ingest, play, quic, session, upstream};
 
 mod door;
-mod moderation;
 mod pulse;
 
 /// Where the relay is in its life.
@@ -239,9 +238,9 @@ fn run(
     connections: &AtomicU64,
     ready: SyncSender<io::Result<()>>,
 ) {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    moderation::moderate(&mut builder);
-    let runtime = builder.enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let started = runtime.and_then(|runtime| {
         let _guard = runtime.enter();
         let shared = &context.shared;
