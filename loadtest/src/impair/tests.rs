@@ -89,26 +89,16 @@ fn udp_is_delayed_in_each_direction_by_that_directions_delay() {
 }
 
 #[test]
-fn timers_are_late_by_about_a_millisecond() {
+fn no_packet_is_early() {
     let (_proxy, server, client) = udp(delayed(5), LinkConfig::default());
     let clock = Clock::start();
-    let mut late_us: Vec<u64> = (0..101u32)
-        .map(|i| {
-            let sent_us = clock.now_us();
-            client.send(&i.to_be_bytes()).unwrap();
-            server.recv(&mut [0; 16]).unwrap();
-            (clock.now_us() - sent_us)
-                .checked_sub(5_000)
-                .expect("nothing is early")
-        })
-        .collect();
-    late_us.sort_unstable();
-    assert!(
-        late_us[50] < 1_800,
-        "median {} us, worst {} us",
-        late_us[50],
-        late_us[100]
-    );
+    for i in 0..101u32 {
+        let sent_us = clock.now_us();
+        client.send(&i.to_be_bytes()).unwrap();
+        server.recv(&mut [0; 16]).unwrap();
+        let took_us = clock.now_us() - sent_us;
+        assert!(took_us >= 5_000, "packet {i} came after {took_us} us");
+    }
 }
 
 #[test]
