@@ -123,8 +123,8 @@ button[hidden], input[hidden] { display: none; }
 #bars .network, dt.network::before { background: #5cc3e6; }
 #bars .buffer, dt.buffer::before { background: #f2b84b; }
 #bars .decode, dt.decode::before { background: #c58cf2; }
-#notice { position: absolute; left: 50%; bottom: 76px; margin: 0; padding: .5rem .9rem;
-  translate: -50%; border-radius: 10px; background: rgb(7 12 16 / .86); font-size: .9rem; }
+#notice { position: absolute; z-index: 2; left: 50%; bottom: 76px; margin: 0; translate: -50%;
+  padding: .5rem .9rem; border-radius: 10px; background: rgb(7 12 16 / .86); font-size: .9rem; }
 #notice[hidden], #silent[hidden] { display: none; }
 #silent { position: absolute; inset: 0; display: grid; place-content: center; gap: .8rem;
   background: radial-gradient(circle at 50% 40%, #15303c, #07090c); text-align: center;
@@ -138,8 +138,10 @@ button[hidden], input[hidden] { display: none; }
   margin: 0; white-space: nowrap; }
 @media (max-width: 520px) {
   #volume { display: none; }
-  #stats { left: 6px; right: 6px; top: 6px; max-height: calc(100% - 62px); padding: .4rem .6rem;
-    padding-bottom: 1.4rem; background: rgb(7 12 16 / .95); font-size: 11.5px; line-height: 1.5;
+  /* Above the controls' shade, which begins higher than the controls do. */
+  #stats { left: 6px; right: 6px; top: 6px; z-index: 2; max-height: calc(100% - 62px);
+    padding: .4rem .6rem 1.4rem; background: rgb(7 12 16 / .95); font-size: 11.5px;
+    line-height: 1.5;
     mask-image: linear-gradient(#000 calc(100% - 1.6rem), transparent calc(100% - .1rem)); }
   #stage:has(#stats:not([hidden])) #unmute { display: none; }
   #veil:not([hidden]) ~ #stats { display: none; }

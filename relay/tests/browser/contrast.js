@@ -2,7 +2,7 @@
 // against the pixels behind them, which a picture of the page without them shows.
 //
 // `look()` remembers what there is and hides it; `judge(png)` tells what is too faint, as
-// `[{what, ratio, needed}]`, and shows it again.
+// `[{what, ratio, needed}]`, and shows it again. What lies below a shade has a ratio of 0.
 const TEXT = 4.5;
 /** Large text (24 px, or 18.66 px and bold), and what is no text. */
 const LARGE = 3;
@@ -10,6 +10,8 @@ const LARGE = 3;
 const STRAY = 0.02;
 /** What is told by its own colour alone. */
 const MARKS = ".dot, #live i";
+/** What darkens all that lies below it. */
+const SHADES = "#bar";
 const HIDING = `*, *::before, *::after { color: transparent !important;
     -webkit-text-fill-color: transparent !important; transition: none !important; }
   svg { visibility: hidden !important; }`;
@@ -20,6 +22,7 @@ window.contrast = (() => {
   const brush = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   let roots = [];
   let found = [];
+  let covered = [];
 
   /** `[red, green, blue, alpha]` of a colour of the style language. */
   function parse(color) {
@@ -48,10 +51,18 @@ window.contrast = (() => {
     return right - left > 2 && bottom - top > 2 ? [left, top, right, bottom] : undefined;
   }
 
+  /** Whether the shade behind the controls lies over what is not one of them. */
+  function shaded([left, top, right, bottom], element) {
+    const root = element.getRootNode();
+    const over = root.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+    return over?.matches(SHADES) && !over.contains(element);
+  }
+
   function remember(what, element, color, boxes, needed) {
     let opacity = 1;
     for (let one = element; one; one = parent(one)) opacity *= getComputedStyle(one).opacity;
     const cut = boxes.map((box) => seen(box, element)).filter(Boolean);
+    if (cut.some((box) => shaded(box, element))) covered.push({ what, needed, ratio: 0 });
     const [red, green, blue, alpha] = parse(color);
     if (cut.length > 0 && opacity > 0) {
       found.push({ what, color: [red, green, blue], alpha: (alpha / 255) * opacity, boxes: cut,
@@ -120,7 +131,7 @@ window.contrast = (() => {
 
   return {
     look() {
-      [roots, found] = [[], []];
+      [roots, found, covered] = [[], [], []];
       walk(document);
       for (const root of roots) root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet];
       return found.map(({ what }) => what);
@@ -136,7 +147,7 @@ window.contrast = (() => {
       context.drawImage(picture, 0, 0);
       const judged = found.map((one) => ({ what: one.what, needed: one.needed,
         ratio: Math.round(least(one, context) * 100) / 100 }));
-      return judged.filter((one) => one.ratio < one.needed);
+      return [...covered, ...judged.filter((one) => one.ratio < one.needed)];
     },
   };
 })();
