@@ -1,8 +1,13 @@
 // A stream's sound: decoded into the ring, and the audio thread steered.
 import { CAPACITY, RATE_ONE, Ring, WORD } from "./ring.js";
 
-/** Encoded frames waiting in the decoder: half a second. More mean that it cannot keep up. */
+/** Encoded frames waiting in the decoder: half a second. */
 const QUEUE_MAX = 25;
+/** Encoded frames that wait for their turn in it, whatever comes at once with a group: as much as
+ *  the ring holds. */
+const WAITING_MAX = 250;
+/** Sound before the position that is decoded, in ms: decoders begin with a frame or two of it. */
+const BEFORE_MS = 80;
 /** A difference between a frame's time and its decoded sound's that is a gap, in ms. */
 const GAP_MS = 60;
 /** Faulty frames in a row after which the codec counts as not supported. */
@@ -13,6 +18,10 @@ export class Audio {
   #on;
   #decoder;
   #config;
+  /** `{config, timestampUs, payload}`, ascending; `config` where it is another one than before. */
+  #waiting = [];
+  #newestConfig;
+  #fromMs = -Infinity;
   #port;
   #ring;
   #format = {};
@@ -32,6 +41,7 @@ export class Audio {
     this.#track = track;
     this.#on = on;
     this.#config = track.description;
+    this.#newestConfig = track.description;
     this.shared = globalThis.crossOriginIsolated === true;
   }
 
@@ -64,20 +74,50 @@ export class Audio {
   }
 
   push(object, media) {
-    if (media.config && !same(media.config, this.#config)) {
-      this.#config = media.config;
+    const other = media.config && !same(media.config, this.#newestConfig);
+    if (other) this.#newestConfig = media.config;
+    this.#waiting.push({ config: other ? media.config : undefined,
+      timestampUs: media.timestampUs, payload: object.payload });
+    if (this.#waiting.length > WAITING_MAX) this.#leaveOut();
+  }
+
+  /** Frames before `positionMs` came with others, and are not missed. */
+  from(positionMs) {
+    this.#fromMs = positionMs;
+  }
+
+  /** The oldest frame that waits is not decoded. */
+  #leaveOut() {
+    const [{ config, timestampUs }, next] = this.#waiting;
+    this.#waiting.shift();
+    if (next) next.config ??= config;
+    if (timestampUs / 1000 >= this.#fromMs) this.dropped += 1;
+  }
+
+  /** Feeds the decoder, with what can still be heard. */
+  decode(positionMs) {
+    while (this.#waiting.length > 0) {
+      const [, next] = this.#waiting;
+      if (next && next.timestampUs / 1000 < positionMs - BEFORE_MS) {
+        this.#leaveOut();
+        continue;
+      }
+      if (this.#decoder?.decodeQueueSize >= QUEUE_MAX) return;
+      this.#feed(this.#waiting.shift());
+    }
+  }
+
+  #feed({ config, timestampUs, payload }) {
+    if (config) {
+      this.#config = config;
       this.#close();
     }
     if (!this.#decoder || this.#decoder.state !== "configured") this.#open();
     if (!this.#decoder) return;
-    if (this.#decoder.decodeQueueSize > QUEUE_MAX) {
-      this.dropped += 1;
-      return;
-    }
-    const chunk = { type: "key", timestamp: media.timestampUs, data: object.payload };
+    const chunk = { type: "key", timestamp: timestampUs, data: payload };
     try {
       this.#decoder.decode(new EncodedAudioChunk(chunk));
-      this.#times.push(media.timestampUs);
+      this.#times.push(timestampUs);
     } catch {
       this.#fault();
     }
@@ -200,6 +240,7 @@ export class Audio {
 
   close() {
     this.#close();
+    this.#waiting = [];
     this.#tell([[WORD.playing, 0]]);
   }
 }

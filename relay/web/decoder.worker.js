@@ -186,7 +186,7 @@ class Player {
     const track = kind === "video" ? this.#video : this.#audio;
     if (object.media?.timestampUs === undefined || this.#refused[kind]) return;
     track?.push(object, object.media);
-    if (kind === "video") track?.decode(this.#playout.positionMs(performance.now()));
+    track?.decode(this.#playout.positionMs(performance.now()));
   }
 
   #begin(now) {
@@ -202,7 +202,9 @@ class Player {
   /** The position is elsewhere: the sound goes there, and frames before it are not missed. */
   #jumped(now) {
     this.#lastSeekAt = 0;
-    this.#video?.from(this.#playout.positionMs(now));
+    const positionMs = this.#playout.positionMs(now);
+    this.#video?.from(positionMs);
+    this.#audio?.from(positionMs);
   }
 
   #tick(now) {
@@ -212,7 +214,7 @@ class Player {
     if (this.#playout.tick(now) === "skip") this.#jumped(now);
     this.#measures.standing(this.#playout.state === "stalled", now);
     this.#follow(now);
-    this.#video?.decode(this.#playout.positionMs(now));
+    this.#decode(now);
     if (now - this.#lastFrameAt > HIDDEN_MS) this.#draw(now);
     this.#watch(now);
   }
@@ -257,6 +259,12 @@ class Player {
     }
     if (!this.#video && this.#playout.state === "playing") this.#fresh = true;
     if (this.#fresh) this.#become("live");
+  }
+
+  #decode(now) {
+    const positionMs = this.#playout.positionMs(now);
+    this.#video?.decode(positionMs);
+    this.#audio?.decode(positionMs);
   }
 
   #decoded(now) {

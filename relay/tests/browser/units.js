@@ -54,6 +54,7 @@ const { Measures } = await import("/player/measures.js");
 const { Playout, SKIP_LAG_MS } = await import("/player/playout.js");
 const { BYTES_MAX, compose } = await import("/player/reports.js");
 const { CAPACITY, Ring, WORD } = await import("/player/ring.js");
+const { Audio } = await import("/player/audio.js");
 const { Video } = await import("/player/video.js");
 
 await check("integers of the draft's examples", () => {
@@ -619,6 +620,49 @@ await check("a whole long group is taken in, and not counted as missed", () =>
     }
     equal([shown.at(-1), video.dropped], [599, 0]);
   }));
+
+await check("sound that comes with a group is decoded from the position on, without a hole", () => {
+  const real = [globalThis.AudioDecoder, globalThis.EncodedAudioChunk];
+  const decoded = [];
+  globalThis.EncodedAudioChunk = class {
+    constructor(init) {
+      Object.assign(this, init);
+    }
+  };
+  globalThis.AudioDecoder = class {
+    state = "configured";
+    decodeQueueSize = 0;
+
+    configure() {}
+
+    decode({ timestamp }) {
+      decoded.push(timestamp / 1000);
+      this.decodeQueueSize += 1;
+    }
+
+    close() {}
+  };
+  try {
+    const audio = new Audio({ codec: "opus" }, { format() {}, unsupported() {} });
+    const position = 1500;
+    for (let ms = 0; ms < 2000; ms += 20) {
+      audio.push({ payload: new Uint8Array(1) }, { timestampUs: ms * 1000 });
+    }
+    audio.from(position);
+    audio.decode(position);
+    const expected = Array.from({ length: 25 }, (_, n) => 1400 + n * 20);
+    equal([decoded, audio.dropped], [expected, 0]);
+    // What is not decoded by the time that it is due is missed, and what would be too much.
+    audio.decode(2040);
+    equal([decoded.length, audio.dropped], [25, 2]);
+    for (let ms = 2000; ms < 9000; ms += 20) {
+      audio.push({ payload: new Uint8Array(1) }, { timestampUs: ms * 1000 });
+    }
+    equal(audio.dropped, 105);
+  } finally {
+    [globalThis.AudioDecoder, globalThis.EncodedAudioChunk] = real;
+  }
+});
 
 await check("the ring fills gaps with silence and wraps around", () => {
   const ring = new Ring(Ring.allocate(1, false), 1);
