@@ -2,18 +2,22 @@
 //! other. One that turns out to be a player's is handed to `play`.
 //!
 //! The session (`protocol::rtmp`) is pure; this is its driver. Bytes are read into one buffer a
-//! connection, and the session copies each media payload from there straight into the allocation
-//! that every viewer will share.
+//! thread, and the session copies each media payload from there straight into the allocation that
+//! every viewer will share.
 
 mod admission;
 mod interruption;
 mod packager;
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
@@ -173,18 +177,19 @@ impl<'a> Connection<'a> {
     }
 
     async fn run(&mut self) -> Result<(), IngestError> {
-        let mut buffer = vec![0; READ_BYTES].into_boxed_slice();
         loop {
-            let bytes = match self.wait(&mut buffer).await? {
-                Woken::Read(0) => return Ok(()),
-                Woken::Read(bytes) => bytes,
+            let Input {
+                bytes,
+                now_us,
+                taken,
+            } = match self.wait().await? {
+                Woken::Read(input) if input.bytes == 0 => return Ok(()),
+                Woken::Read(input) => input,
                 Woken::Interrupted(interruption) => match self.interrupted(&interruption).await? {
                     Some(reason) => return self.end(reason).await,
                     None => continue,
                 },
             };
-            let now_us = clock::now_us();
-            let taken = self.session.handle_input(&buffer[..bytes], now_us);
             let handled = self.on_events(bytes, now_us).await;
             self.flush().await?;
             taken?;
@@ -209,17 +214,31 @@ impl<'a> Connection<'a> {
     /// the buffer tokio knows that nothing is left, and spares the call that would say so, which
     /// is every other one of a publisher's. A peer that never pauses is interrupted all the same,
     /// as tokio has it pause now and then.
-    async fn wait(&mut self, buffer: &mut [u8]) -> Result<Woken, IngestError> {
+    async fn wait(&mut self) -> Result<Woken, IngestError> {
         let mut next = self.next.take().unwrap_or_else(|| self.listen());
         tokio::select! {
             biased;
-            read = self.socket.read(buffer) => {
+            read = poll_fn(|cx| self.poll_input(cx)) => {
                 self.next = Some(next);
                 self.heard = Instant::now();
                 Ok(Woken::Read(read?))
             }
             interruption = &mut next => Ok(Woken::Interrupted(interruption)),
         }
+    }
+
+    /// Reads what has come, and has the session take it before anybody else reads on this thread.
+    fn poll_input(&mut self, cx: &mut task::Context<'_>) -> Poll<std::io::Result<Input>> {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
+            let now_us = clock::now_us();
+            Poll::Ready(Ok(Input {
+                bytes: read.filled().len(),
+                now_us,
+                taken: self.session.handle_input(read.filled(), now_us),
+            }))
+        })
     }
 
     async fn on_events(&mut self, bytes: usize, now_us: u64) -> Result<(), IngestError> {
@@ -329,7 +348,7 @@ impl<'a> Connection<'a> {
     /// reset, and what the peer has not read by then is lost with it: encoders look at answers
     /// every few frames only.
     async fn hang_up(&mut self) {
-        let mut buffer = vec![0; READ_BYTES].into_boxed_slice();
+        let mut buffer = [0; HANG_UP_BYTES];
         let listened = async {
             self.socket.shutdown().await?;
             while self.socket.read(&mut buffer).await? > 0 {}
@@ -351,8 +370,21 @@ impl<'a> Connection<'a> {
 }
 
 enum Woken {
-    Read(usize),
+    Read(Input),
     Interrupted(Interruption),
+}
+
+/// What a read brought, and what the session said of it.
+struct Input {
+    bytes: usize,
+    now_us: u64,
+    taken: Result<(), server::Error>,
+}
+
+thread_local! {
+    /// What all connections of a thread read into. One of each would be as many buffers as there
+    /// are publishers, each out of the core's cache by the time that its next frame comes.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
 }
 
 /// The stream that `rtmp://host/APP/KEY` names: application and key, split at slashes.
@@ -366,6 +398,9 @@ const ADDRESS_FORM: &str =
 
 /// Read at a time: several frames' worth, so that a burst costs few calls.
 const READ_BYTES: usize = 64 << 10;
+
+/// Read at a time of what nobody wants any more.
+const HANG_UP_BYTES: usize = 4096;
 
 /// How long a peer may take to read why its connection ends: a few looks of a slow encoder, and
 /// less than the relay's own time to drain.
