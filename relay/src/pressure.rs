@@ -53,7 +53,8 @@ pub struct Config {
     pub requests_per_s: u32,
     /// Share of a shard's time that media may take, in percent, before new viewers are refused.
     pub busy_percent: u32,
-    /// How late a shard may look at what is due, in microseconds, before that.
+    /// How late a shard may look at what is due, or at a viewer when there is news for it, in
+    /// microseconds, before that.
     pub lag_us: u64,
     /// Resident memory in bytes before that; none for most of what the machine has.
     pub memory: Option<u64>,
@@ -85,7 +86,8 @@ impl Default for Config {
             // A player makes ten at its start, an edge some a stream.
             requests_per_s: 200,
             busy_percent: 95,
-            lag_us: 200_000,
+            // Beyond a frame's time at 30 a second, viewers begin to notice.
+            lag_us: 50_000,
             memory: None,
             redirect: None,
         }

@@ -11,6 +11,7 @@
 
 mod chunks;
 mod join;
+mod lateness;
 mod options;
 mod outlet;
 mod streams;
@@ -34,6 +35,8 @@ use crate::stream::{Stream, Track};
 use crate::webtransport::Session;
 
 pub use join::Join;
+pub use lateness::Lateness;
+use lateness::Rounds;
 pub use options::{Done, ViewerOptions};
 pub use outlet::{Lost, Opening, Outlet, OutletStream, WriteError};
 pub use streams::stream_priority;
@@ -60,6 +63,7 @@ pub fn send_window(cwnd: u64) -> u64 {
 pub struct Fanout<C: Outlet = Session> {
     shard: usize,
     pumps: Mutex<HashMap<u64, Arc<Mailbox<C>>>>,
+    lateness: Lateness,
 }
 
 /// How viewers and their sessions reach a pump.
@@ -134,7 +138,13 @@ impl<C: Outlet> Fanout<C> {
         Self {
             shard,
             pumps: Mutex::default(),
+            lateness: Lateness::default(),
         }
+    }
+
+    /// How late its viewers are looked at.
+    pub fn lateness(&self) -> &Lateness {
+        &self.lateness
     }
 
     /// Begins to serve a viewer of `track`. Must be called on the shard's runtime.
@@ -176,6 +186,7 @@ struct Pump<C: Outlet> {
     /// The next slot to serve, and how many are still to be served since the ring changed.
     cursor: usize,
     remaining: usize,
+    rounds: Rounds,
     scratch: Vec<usize>,
 }
 
@@ -197,6 +208,7 @@ impl<C: Outlet> Pump<C> {
             slots: HashMap::new(),
             cursor: 0,
             remaining: 0,
+            rounds: Rounds::default(),
             scratch: Vec::new(),
         }
     }
@@ -215,6 +227,7 @@ impl<C: Outlet> Pump<C> {
         // Priority 2: what was published. Everyone is to be looked at, from where the walk is.
         if self.reader.sync() {
             self.remaining = self.viewers.len();
+            self.rounds.on_news(clock::now_us());
         }
         // Priority 3: whose stream takes more.
         let mut writable = std::mem::take(&mut self.scratch);
@@ -224,6 +237,9 @@ impl<C: Outlet> Pump<C> {
         // Priority 4: the walk.
         let steps = self.remaining.min(VIEWERS_PER_POLL);
         let (start, slots) = (self.cursor, self.viewers.len());
+        let lateness = &self.fanout.lateness;
+        self.rounds
+            .on_looks(steps, slots, clock::now_us(), lateness);
         self.serve((0..steps).map(|step| (start + step) % slots), false);
         if slots > 0 {
             self.cursor = (start + steps) % slots;
@@ -233,6 +249,7 @@ impl<C: Outlet> Pump<C> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        self.rounds.on_rest();
         match self.slots.is_empty() && self.close() {
             true => Poll::Ready(()),
             false => Poll::Pending,

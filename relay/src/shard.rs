@@ -294,7 +294,7 @@ async fn serve(
                 });
             }
             Some(_) = tasks.join_next() => {}
-            sample = pulse.beat() => {
+            sample = pulse.beat(context.fanout.lateness()) => {
                 connections.store(endpoint.open_connections() as u64, Ordering::Relaxed);
                 pulse.judge(context, sample);
             }

@@ -117,6 +117,7 @@ mod tests {
     #[test]
     fn load_at_the_limit_does_not_go_back_and_forth() {
         let (mut load, mut now) = (Load::new(&Config::default()), 0);
+        let lag_us = Config::default().lag_us;
         let mut changes = 0;
         let mut before = None;
         for round in 0..2_000_u32 {
@@ -126,7 +127,7 @@ mod tests {
                 &mut now,
                 100,
                 93,
-                190_000 + u64::from(round % 20) * 1_000,
+                lag_us - 10_000 + u64::from(round % 20) * 1_000,
             );
             changes += u32::from(said != before) + u32::from(lag != said);
             before = lag;
