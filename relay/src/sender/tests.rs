@@ -10,6 +10,7 @@ use weir_protocol::moqt::subgroup::{SubgroupEvent, SubgroupReader, put_object_he
 use weir_protocol::moqt::{GroupOrder, Namespace, Version};
 
 use super::*;
+use crate::clock::virtual_time;
 use crate::ring::{Object, Subgroup, SubgroupEnd, SubgroupOptions};
 use crate::stats::Recorder;
 use crate::stats::snapshot::PublisherSnapshot;
@@ -26,6 +27,8 @@ struct Peer(Mutex<Taken>);
 #[derive(Debug, Default)]
 struct Taken {
     credit: usize,
+    /// What a write costs, in microseconds of virtual time.
+    cost_us: u64,
     streams: Vec<Received>,
 }
 
@@ -78,6 +81,9 @@ impl OutletStream for PeerStream {
         if taken.credit == 0 {
             return Poll::Pending;
         }
+        if taken.cost_us > 0 {
+            virtual_time::set(clock::now_us() + taken.cost_us);
+        }
         let mut whole = 0;
         for chunk in chunks {
             let piece = chunk.split_to(chunk.len().min(taken.credit));
@@ -100,6 +106,26 @@ impl OutletStream for PeerStream {
 
     fn reset(self, _code: u32) {
         self.end(Ending::Reset);
+    }
+}
+
+/// A viewer of everything.
+fn watching(peer: &Arc<Peer>) -> ViewerOptions<Peer> {
+    ViewerOptions {
+        connection: Arc::clone(peer),
+        version: Version::Draft19,
+        alias: 1,
+        subscription: Options {
+            start: Location::new(0, 0),
+            end: None,
+            waits_at_end: true,
+            forward: true,
+            behind_limit_us: u64::MAX,
+        },
+        subscriber_priority: 128,
+        group_order: GroupOrder::Ascending,
+        counters: Arc::<ViewerCounters>::default(),
+        join: None,
     }
 }
 
@@ -137,24 +163,9 @@ impl Scene {
         };
         let track = publisher.track("video", options);
         let peer = Arc::<Peer>::default();
-        let viewer = ViewerOptions {
-            connection: Arc::clone(&peer),
-            version: Version::Draft19,
-            alias: 1,
-            subscription: Options {
-                start: Location::new(0, 0),
-                end: None,
-                waits_at_end: true,
-                forward: true,
-                behind_limit_us: u64::MAX,
-            },
-            subscriber_priority: 128,
-            group_order: GroupOrder::Ascending,
-            counters: Arc::<ViewerCounters>::default(),
-            join: None,
-        };
         let (done, _) = oneshot::channel();
-        let viewer = Viewer::new(viewer, track.track(), publisher.stream(), 0, done);
+        let options = watching(&peer);
+        let viewer = Viewer::new(options, track.track(), publisher.stream(), 0, done);
         Self {
             reader: Reader::new(Arc::clone(&track.track().ring), Arc::default()),
             publisher,
@@ -355,4 +366,38 @@ fn send_window_follows_the_congestion_window_within_bounds() {
     assert_eq!(send_window(0), MIN_SEND_WINDOW);
     assert_eq!(send_window(1 << 20), 2 << 20);
     assert_eq!(send_window(u64::MAX), MAX_SEND_WINDOW);
+}
+
+#[tokio::test]
+async fn how_long_viewers_wait_for_their_turn_is_told() {
+    virtual_time::set(1_000_000);
+    let mut scene = Scene::new();
+    let fanout = Arc::new(Fanout::new(0));
+    let peers: Vec<_> = (0..4 * VIEWERS_PER_POLL)
+        .map(|_| {
+            let peer = Arc::<Peer>::default();
+            let mut taken = peer.0.lock();
+            (taken.credit, taken.cost_us) = (usize::MAX, 10_000);
+            drop(taken);
+            peer
+        })
+        .collect();
+    let subscribe = |peer| {
+        let (stream, track) = (scene.publisher.stream(), scene.track.track());
+        fanout.subscribe(stream, track, watching(peer))
+    };
+    let handles: Vec<_> = peers.iter().map(subscribe).collect();
+    tokio::task::yield_now().await;
+    fanout.lateness().take();
+    scene.publish(0..1);
+    let all = || peers.iter().all(|peer| !peer.0.lock().streams.is_empty());
+    while !all() {
+        tokio::task::yield_now().await;
+    }
+    let (waited_us, looks) = fanout.lateness().take();
+    assert_eq!(looks, peers.len() as u64);
+    // Four turns of eight, each as long after the one before it as that took.
+    let turn_us = VIEWERS_PER_POLL as u64 * 10_000;
+    assert!(waited_us / looks >= turn_us * 3 / 2, "{waited_us} us");
+    drop(handles);
 }
