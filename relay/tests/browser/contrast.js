@@ -2,7 +2,7 @@
 // against the pixels behind them, which a picture of the page without them shows.
 //
 // `look()` remembers what there is and hides it; `judge(png)` tells what is too faint, as
-// `[{what, ratio, needed}]`, and shows it again. What lies below a shade has a ratio of 0.
+// `[{what, ratio, needed}]`, and shows it again. What is covered has a ratio of 0.
 const TEXT = 4.5;
 /** Large text (24 px, or 18.66 px and bold), and what is no text. */
 const LARGE = 3;
@@ -10,8 +10,6 @@ const LARGE = 3;
 const STRAY = 0.02;
 /** What is told by its own colour alone. */
 const MARKS = ".dot, #live i";
-/** What darkens all that lies below it. */
-const SHADES = "#bar";
 const HIDING = `*, *::before, *::after { color: transparent !important;
     -webkit-text-fill-color: transparent !important; transition: none !important; }
   svg { visibility: hidden !important; }`;
@@ -22,7 +20,7 @@ window.contrast = (() => {
   const brush = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   let roots = [];
   let found = [];
-  let covered = [];
+  let hidden = [];
 
   /** `[red, green, blue, alpha]` of a colour of the style language. */
   function parse(color) {
@@ -51,18 +49,23 @@ window.contrast = (() => {
     return right - left > 2 && bottom - top > 2 ? [left, top, right, bottom] : undefined;
   }
 
-  /** Whether the shade behind the controls lies over what is not one of them. */
-  function shaded([left, top, right, bottom], element) {
-    const root = element.getRootNode();
-    const over = root.elementFromPoint((left + right) / 2, (top + bottom) / 2);
-    return over?.matches(SHADES) && !over.contains(element);
+  /** Whether the shade behind the controls lies over what is not one of them, or something else
+   *  over a control: looked at in the middle and near the corners. */
+  function covered([left, top, right, bottom], element) {
+    const control = element.closest("#bar");
+    const [xs, ys] = [[left + 2, right - 2], [top + 2, bottom - 2]];
+    const points = xs.flatMap((x) => ys.map((y) => [x, y]));
+    return [[(left + right) / 2, (top + bottom) / 2], ...points].some(([x, y]) => {
+      const over = element.getRootNode().elementFromPoint(x, y);
+      return control ? !over?.closest("#bar") : over?.matches("#bar");
+    });
   }
 
   function remember(what, element, color, boxes, needed) {
     let opacity = 1;
     for (let one = element; one; one = parent(one)) opacity *= getComputedStyle(one).opacity;
     const cut = boxes.map((box) => seen(box, element)).filter(Boolean);
-    if (cut.some((box) => shaded(box, element))) covered.push({ what, needed, ratio: 0 });
+    if (cut.some((box) => covered(box, element))) hidden.push({ what, needed, ratio: 0 });
     const [red, green, blue, alpha] = parse(color);
     if (cut.length > 0 && opacity > 0) {
       found.push({ what, color: [red, green, blue], alpha: (alpha / 255) * opacity, boxes: cut,
@@ -131,7 +134,7 @@ window.contrast = (() => {
 
   return {
     look() {
-      [roots, found, covered] = [[], [], []];
+      [roots, found, hidden] = [[], [], []];
       walk(document);
       for (const root of roots) root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet];
       return found.map(({ what }) => what);
@@ -147,7 +150,7 @@ window.contrast = (() => {
       context.drawImage(picture, 0, 0);
       const judged = found.map((one) => ({ what: one.what, needed: one.needed,
         ratio: Math.round(least(one, context) * 100) / 100 }));
-      return [...covered, ...judged.filter((one) => one.ratio < one.needed)];
+      return [...hidden, ...judged.filter((one) => one.ratio < one.needed)];
     },
   };
 })();
