@@ -103,13 +103,27 @@ pub(super) fn search(args: &SearchArgs) -> anyhow::Result<ExitCode> {
 pub(super) fn sweep(args: &SweepArgs) -> anyhow::Result<ExitCode> {
     let (plan, relay) = prepare(&args.work, &args.relay)?;
     let mut reports = Vec::new();
+    let mut failed = false;
     for viewers in &args.counts {
-        let report = attempt(&with_viewers(&plan, *viewers as usize), &relay)?;
-        tell(&args.files, &line(&report, &judge(&report, u64::MAX)))?;
-        reports.push(report);
+        match attempt(&with_viewers(&plan, *viewers as usize), &relay) {
+            Ok(report) => {
+                tell(&args.files, &line(&report, &judge(&report, u64::MAX)))?;
+                reports.push(report);
+            }
+            // More than the relay lets in, perhaps: what ran before is worth its files.
+            Err(error) if !reports.is_empty() => {
+                tell(&args.files, &format!("{viewers:>7} viewers    {error}"))?;
+                failed = true;
+                break;
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     output::files(&args.files, &reports)?;
-    Ok(exit_code(&reports))
+    Ok(match failed {
+        true => ExitCode::FAILURE,
+        false => exit_code(&reports),
+    })
 }
 
 fn prepare(work: &WorkArgs, relay: &RelayArgs) -> anyhow::Result<(Plan, Relay)> {
