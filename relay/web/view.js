@@ -140,8 +140,8 @@ button[hidden], input[hidden] { display: none; }
   #volume { display: none; }
   /* Above the controls' shade, which begins higher than the controls do, and not above those. */
   #stats { left: 6px; right: 6px; top: 6px; z-index: 2; max-height: calc(100% - 58px);
-    box-sizing: border-box; padding: .4rem .6rem 1.4rem; background: rgb(7 12 16 / .95); font-size: 11.5px;
-    line-height: 1.5;
+    box-sizing: border-box; padding: .4rem .6rem 1.4rem; background: rgb(7 12 16 / .95);
+    font-size: 11.5px; line-height: 1.5;
     mask-image: linear-gradient(#000 calc(100% - 1.6rem), transparent calc(100% - .1rem)); }
   #stage:has(#stats:not([hidden])) #unmute { display: none; }
   #veil:not([hidden]) ~ #stats { display: none; }
