@@ -531,15 +531,18 @@ await check("a timeline that jumps is noticed", () => {
   equal(arrivals.fastest, 100);
 });
 
+/** What goes into a decoder of these tests, which looks at what it was made of. */
+class EncodedChunk {
+  constructor(init) {
+    Object.assign(this, init);
+  }
+}
+
 /** Runs `run(video, decoders)` with decoders that fail at the frames of `bad`. */
 async function withDecoders(bad, run) {
   const real = [globalThis.VideoDecoder, globalThis.EncodedVideoChunk];
   const decoders = [];
-  globalThis.EncodedVideoChunk = class {
-    constructor(init) {
-      Object.assign(this, init);
-    }
-  };
+  globalThis.EncodedVideoChunk = EncodedChunk;
   globalThis.VideoDecoder = class {
     state = "unconfigured";
     decodeQueueSize = 0;
@@ -624,11 +627,7 @@ await check("a whole long group is taken in, and not counted as missed", () =>
 await check("sound that comes with a group is decoded from the position on, without a hole", () => {
   const real = [globalThis.AudioDecoder, globalThis.EncodedAudioChunk];
   const decoded = [];
-  globalThis.EncodedAudioChunk = class {
-    constructor(init) {
-      Object.assign(this, init);
-    }
-  };
+  globalThis.EncodedAudioChunk = EncodedChunk;
   globalThis.AudioDecoder = class {
     state = "configured";
     decodeQueueSize = 0;
