@@ -2,7 +2,9 @@
 // against the pixels behind them, which a picture of the page without them shows.
 //
 // `look()` remembers what there is and hides it; `judge(png)` tells what is too faint, as
-// `[{what, ratio, needed}]`, and shows it again. What is covered has a ratio of 0.
+// `[{what, ratio, needed}]`, and shows it again. What is covered has a ratio of 0. A page that
+// changes by itself may have moved between the two, and the picture then shows something else
+// where a word was: `judge` says `"moved"` in place of a verdict.
 const TEXT = 4.5;
 /** Large text (24 px, or 18.66 px and bold), and what is no text. */
 const LARGE = 3;
@@ -132,10 +134,16 @@ window.contrast = (() => {
     return ratios[Math.floor(ratios.length * STRAY)];
   }
 
+  function take() {
+    [roots, found, hidden] = [[], [], []];
+    walk(document);
+  }
+
+  const places = () => JSON.stringify(found.map(({ boxes }) => boxes));
+
   return {
     look() {
-      [roots, found, hidden] = [[], [], []];
-      walk(document);
+      take();
       for (const root of roots) root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet];
       return found.map(({ what }) => what);
     },
@@ -150,7 +158,10 @@ window.contrast = (() => {
       context.drawImage(picture, 0, 0);
       const judged = found.map((one) => ({ what: one.what, needed: one.needed,
         ratio: Math.round(least(one, context) * 100) / 100 }));
-      return [...hidden, ...judged.filter((one) => one.ratio < one.needed)];
+      const faint = [...hidden, ...judged.filter((one) => one.ratio < one.needed)];
+      const before = places();
+      take();
+      return faint.length > 0 && places() !== before ? "moved" : faint;
     },
   };
 })();

@@ -1,10 +1,16 @@
 //! Whether everybody can read a page: contrast of its words and icons with what is behind them.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::browser::Browser;
+use super::process::wait_for;
+
+/// How long a page may keep moving.
+const STILL: Duration = Duration::from_secs(60);
 
 /// Colour schemes that a browser may prefer.
 pub(crate) const SCHEMES: [&str; 2] = ["light", "dark"];
@@ -35,17 +41,23 @@ pub(crate) fn resize(browser: &Browser, size: Option<(u32, u32)>) {
 }
 
 /// Looks at the part of the page that is seen: what there is of words and icons, and whichever of
-/// them stand out less than WCAG's level AA asks for.
+/// them stand out less than WCAG's level AA asks for. A page that moved while its picture was taken
+/// is looked at again.
 #[track_caller]
 pub(crate) fn contrast(browser: &Browser) -> (Vec<String>, Vec<String>) {
-    let strings = |found: serde_json::Value| -> Vec<String> {
+    let strings = |found: &Value| -> Vec<String> {
         let found = found.as_array().unwrap_or_else(|| panic!("{found}"));
         found.iter().map(ToString::to_string).collect()
     };
     let script = include_str!("../browser/contrast.js");
-    let seen = strings(browser.run_async(&format!("{script}; return window.contrast.look()")));
-    let png = BASE64_STANDARD.encode(browser.screenshot());
-    let judge = format!("return await window.contrast.judge('{png}')");
-    let faint = strings(browser.run_async(&judge));
-    (seen, faint)
+    wait_for("a page that stands still", STILL, || {
+        let seen = browser.run_async(&format!("{script}; return window.contrast.look()"));
+        let png = BASE64_STANDARD.encode(browser.screenshot());
+        let judge = format!("return await window.contrast.judge('{png}')");
+        let faint = browser.run_async(&judge);
+        match faint.as_str() {
+            Some(why) => Err(why.to_owned()),
+            None => Ok((strings(&seen), strings(&faint))),
+        }
+    })
 }
