@@ -9,7 +9,8 @@
 mod relay;
 
 use std::{
-    process::{Command, Output},
+    fs::File,
+    process::{Command, Output, Stdio},
     time::Duration,
 };
 
@@ -265,6 +266,42 @@ fn the_command_reports_as_json_and_says_by_its_exit_code_that_frames_were_lost()
             .unwrap()
             .contains("were lost")
     );
+}
+
+#[test]
+fn a_report_that_finds_no_room_is_no_success_and_says_where() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let nowhere = Stdio::null;
+    for (file, out, told) in [
+        (
+            &["--json", "/dev/full"][..],
+            nowhere(),
+            "cannot write /dev/full",
+        ),
+        (
+            &["--html", "/dev/full"],
+            nowhere(),
+            "cannot write /dev/full",
+        ),
+        (&[], full().into(), "standard output: No space left"),
+    ] {
+        let relay = TestRelay::start(Fault::None);
+        let (rtmp, quic) = (relay.rtmp.to_string(), relay.quic.to_string());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir-loadtest"));
+        command.args(["run", "--rtmp", &rtmp, "--moqt", &quic, "--viewers", "1"]);
+        command.args([
+            "--ramp",
+            "100ms",
+            "--warm-up",
+            "100ms",
+            "--duration",
+            "500ms",
+        ]);
+        let output = command.args(file).stdout(out).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{file:?}: {said}");
+        assert!(said.contains(told), "{file:?}: {said}");
+    }
 }
 
 #[test]
