@@ -124,6 +124,11 @@ pub fn vi64_len(value: u64) -> usize {
 
 /// Writes `value` as the shortest `vi64`.
 pub fn put_vi64(out: &mut impl BufMut, value: u64) {
+    // Nearly all types and lengths.
+    if value < 0x80 {
+        out.put_u8(value as u8);
+        return;
+    }
     let len = vi64_len(value);
     if len == VI64_LEN_MAX {
         out.put_u8(0xff);
