@@ -82,7 +82,9 @@ pub enum Error {
 pub struct Session {
     config: Config,
     phase: Phase,
-    handshake: handshake::Server,
+    /// Dropped when it is done: its two packets would stay for as long as the peer does.
+    handshake: Option<Box<handshake::Server>>,
+    form: Option<Form>,
     reader: Reader,
     outbox: Outbox,
     ack: AckWindow,
@@ -119,7 +121,8 @@ impl Session {
     pub fn new(config: Config, random: [u8; RANDOM_LEN]) -> Self {
         Self {
             phase: Phase::Open,
-            handshake: handshake::Server::new(random),
+            handshake: Some(Box::new(handshake::Server::new(random))),
+            form: None,
             reader: Reader::new(config.limits.before_publish(), config.media_room),
             outbox: Outbox::default(),
             ack: AckWindow::default(),
@@ -160,7 +163,15 @@ impl Session {
 
     /// The bytes to write next.
     pub fn poll_output(&mut self) -> Option<Bytes> {
-        self.handshake.poll_output().or_else(|| self.outbox.take())
+        if let Some(handshake) = &mut self.handshake {
+            if let Some(output) = handshake.poll_output() {
+                return Some(output);
+            }
+            if handshake.is_done() {
+                self.handshake = None;
+            }
+        }
+        self.outbox.take()
     }
 
     /// Bytes that the peer has sent.
@@ -188,7 +199,7 @@ impl Session {
 
     /// The form of the handshake, as soon as the peer has chosen.
     pub fn handshake_form(&self) -> Option<Form> {
-        self.handshake.form()
+        self.form
     }
 
     fn read(&mut self, mut input: &[u8], now_us: u64) -> Result<(), Error> {
@@ -197,9 +208,12 @@ impl Session {
         if !self.accepted && received > limit {
             return Err(Error::TooMuchBeforePublish(received, limit));
         }
-        self.handshake.handle_input(&mut input)?;
-        if !self.handshake.is_done() {
-            return Ok(());
+        if let Some(handshake) = &mut self.handshake {
+            handshake.handle_input(&mut input)?;
+            self.form = handshake.form();
+            if !handshake.is_done() {
+                return Ok(());
+            }
         }
         if let Some(sequence) = acknowledge {
             self.outbox

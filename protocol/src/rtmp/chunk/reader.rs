@@ -200,7 +200,8 @@ impl Reader {
             return Ok(None);
         };
         let rest = bytes.get(basic..).unwrap_or_default();
-        let index = self.streams.iter().position(|stream| stream.id == id);
+        // From the end: encoders open the chunk streams of their media last.
+        let index = self.streams.iter().rposition(|stream| stream.id == id);
         let known = index.and_then(|index| self.streams.get(index));
         if let (Some(index), Some(stream)) = (index, known)
             && let Some(partial) = &stream.partial
