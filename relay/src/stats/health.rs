@@ -22,7 +22,7 @@ const SETTLING_US: u64 = 8_000_000;
 const NO_KEY_US: u64 = 15_000_000;
 
 /// Lateness of arrival beyond which a player's buffer grows so that it is felt, in microseconds.
-const MAX_JITTER_US: u64 = 400_000;
+pub(super) const MAX_JITTER_US: u64 = 400_000;
 
 /// Distance of picture and sound that people notice (ITU-R BT.1359 has +45 and -125 ms; the
 /// arrival of interleaved tracks adds some), in microseconds.
@@ -53,7 +53,8 @@ pub struct Vitals {
     pub video_age_us: Option<u64>,
     /// Time since the last sound arrived, in microseconds.
     pub audio_age_us: Option<u64>,
-    /// Lateness of arrival, 99th percentile of the last minute, in microseconds.
+    /// Lateness of arrival, 99th percentile of the last minute, in microseconds; `None` while no
+    /// frame of it was later than a player bears.
     pub jitter_p99_us: Option<u64>,
     /// How much later pictures arrive than sound, in microseconds.
     pub av_skew_us: Option<i64>,

@@ -2,7 +2,7 @@
 
 use super::STAGE_SLICE_US;
 use super::arrival::Transit;
-use super::health::Vitals;
+use super::health::{MAX_JITTER_US, Vitals};
 use super::rate::{ByteRate, FrameRate};
 use super::series::Series;
 
@@ -202,15 +202,21 @@ impl IngestRecorder {
     /// What warnings look at; `live_us` and the peak are for the caller to fill in.
     pub fn vitals(&self, now_us: u64) -> Vitals {
         let age = |at_us: Option<u64>| at_us.map(|at_us| now_us.saturating_sub(at_us));
-        let mut jitter = None;
-        self.jitter.add_window_to(&mut jitter, now_us);
+        // Sixty seconds of every stream's histogram is more to read than all else that is looked
+        // at each second: only where something was late enough to matter.
+        let late = self.jitter.largest(now_us) > MAX_JITTER_US;
+        let jitter = late.then(|| {
+            let mut jitter = None;
+            self.jitter.add_window_to(&mut jitter, now_us);
+            jitter.map_or(0, |jitter| jitter.value_at_quantile(0.99))
+        });
         Vitals {
             live_us: None,
             gop_ms: self.video.gop_ms,
             key_frame_age_us: age(self.key_frame_at_us),
             video_age_us: age(self.video.arrived_us),
             audio_age_us: age(self.audio.arrived_us),
-            jitter_p99_us: jitter.map(|jitter| jitter.value_at_quantile(0.99)),
+            jitter_p99_us: jitter,
             av_skew_us: self.av_skew_us(),
             reorder_us: self.reorder.largest_us(now_us),
             video_bps: self.video.bytes.bits_per_second(now_us),
@@ -315,6 +321,19 @@ mod tests {
         assert_eq!(recorder.vitals(25_000_000).reorder_us, 0);
         let jump = recorder.vitals(3_600_000_000);
         assert_eq!(jump.reorder_us, 0);
+    }
+
+    #[test]
+    fn lateness_is_told_when_it_is_more_than_a_player_bears() {
+        let mut recorder = record_ten_seconds(0);
+        assert_eq!(recorder.vitals(11_000_000).jitter_p99_us, None);
+        for tick in 500..520_u64 {
+            let media_us = tick * 20_000;
+            recorder.on_arrival(frame(Kind::Audio, media_us, 320), 1_500_000 + media_us);
+        }
+        let late_us = recorder.vitals(12_000_000).jitter_p99_us.unwrap();
+        assert!(late_us.abs_diff(500_000) < 10_000, "{late_us}");
+        assert_eq!(recorder.vitals(80_000_000).jitter_p99_us, None, "long ago");
     }
 
     #[test]

@@ -120,6 +120,13 @@ impl Series {
         &self.totals
     }
 
+    /// The largest sample of the window that ends at `now_us`, to within a histogram's precision;
+    /// 0 without one.
+    pub(super) fn largest(&self, now_us: u64) -> u64 {
+        let slices = self.window.recent(now_us);
+        slices.map(Histogram::max).max().unwrap_or(0)
+    }
+
     /// Adds the samples of the window that ends at `now_us` to `sum`.
     pub(super) fn add_window_to(&self, sum: &mut Option<Histogram<u32>>, now_us: u64) {
         self.window.add_to(sum, now_us);
@@ -184,20 +191,21 @@ impl Window {
         }
     }
 
-    fn add_to(&self, sum: &mut Option<Histogram<u32>>, now_us: u64) {
+    /// The slices of the window that ends at `now_us` and have samples.
+    fn recent(&self, now_us: u64) -> impl Iterator<Item = &Histogram<u32>> {
         let now = now_us / self.slice_us;
-        for slice in &self.slices {
-            let recent = now.saturating_sub(slice.epoch) < SLICES as u64;
-            let Some(histogram) = slice.histogram.as_ref().filter(|h| recent && !h.is_empty())
-            else {
-                continue;
-            };
-            if sum.is_none() {
-                *sum = self::histogram();
-            }
-            if let Some(sum) = sum {
+        let slices = self.slices.iter();
+        let recent = slices.filter(move |slice| now.saturating_sub(slice.epoch) < SLICES as u64);
+        let histograms = recent.filter_map(|slice| slice.histogram.as_ref());
+        histograms.filter(|histogram| !histogram.is_empty())
+    }
+
+    fn add_to(&self, sum: &mut Option<Histogram<u32>>, now_us: u64) {
+        for histogram in self.recent(now_us) {
+            match sum {
                 // Cannot fail: both have the same digits and `sum` grows.
-                let _ = sum.add(histogram);
+                Some(sum) => drop(sum.add(histogram)),
+                None => *sum = Some(histogram.clone()),
             }
         }
     }
