@@ -1,6 +1,6 @@
 //! What a stream records about itself: latency by stage, skips, bytes, arrival; pure.
 //!
-//! One [`Recorder`] per stream and shard, one [`IngestRecorder`] per stream. The writer locks its
+//! One [`Recorder`] per stream and shard, one [`IngestRecorder`] per stream behind its [`Intake`]. The writer locks its
 //! own recorder once a pass; a reader adds all of them into a [`Merged`] and takes the
 //! [`StreamSnapshot`](snapshot::StreamSnapshot) of it. Percentiles come from merged histograms and
 //! are never averaged. Time is microseconds of one monotonic origin that all recorders share, so
@@ -28,6 +28,7 @@ pub mod snapshot;
 mod arrears;
 mod arrival;
 mod ingest;
+mod intake;
 mod merge;
 mod quality;
 mod rate;
@@ -36,6 +37,7 @@ mod watch;
 
 pub use arrears::Arrears;
 pub use ingest::{Arrival, IngestRecorder, Kind, TrackRates};
+pub use intake::{Intake, Received};
 pub use merge::{Merged, StreamFacts, merge};
 pub use quality::{Progress, QualityCounts};
 pub use series::{BUCKET_BOUNDS_US, Totals, WINDOW_S};

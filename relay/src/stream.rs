@@ -12,6 +12,7 @@
 //! forward. It may also arrive while the dead connection is still open; the older one is told.
 
 mod contents;
+mod inflow;
 mod publisher;
 mod supply;
 mod timeline;
@@ -30,8 +31,9 @@ use crate::ring::{self, Budget, Ring, Writer};
 use crate::stats::events::{Event, EventKind, EventLog};
 use crate::stats::health::Vitals;
 use crate::stats::snapshot::{PublisherSnapshot, TrackSnapshot};
-use crate::stats::{IngestRecorder, Kind, Recorder, Skipped, Watch};
+use crate::stats::{Kind, Recorder, Skipped, Watch};
 
+use inflow::Inflow;
 pub use publisher::{Publisher, TrackWriter};
 pub use supply::{Answer, Demand};
 pub use timeline::Timeline;
@@ -150,10 +152,9 @@ pub struct Stream {
     pub namespace: Namespace,
     /// When the stream began, in Unix milliseconds.
     pub since_ms: u64,
-    /// Figures of what arrives.
-    pub ingest: Mutex<IngestRecorder>,
     /// What the control side's looks at the stream remember.
     pub watch: Mutex<Watch>,
+    inflow: Mutex<Inflow>,
     events: Mutex<EventLog>,
     /// The log of the whole relay.
     all_events: Arc<Mutex<EventLog>>,
@@ -181,7 +182,6 @@ struct State {
     /// When the publisher came.
     live_since_us: u64,
     described: Vec<(Kind, TrackSnapshot)>,
-    timeline: Timeline,
     /// When the stream ends unless a publisher comes; none while one is there.
     ends_us: Option<u64>,
     /// How many upstreams tell the name.
@@ -215,7 +215,7 @@ impl Stream {
         Self {
             namespace,
             since_ms: clock::unix_ms(),
-            ingest: Mutex::new(IngestRecorder::new(now_us)),
+            inflow: Mutex::new(Inflow::new(now_us)),
             watch: Mutex::default(),
             events: Mutex::default(),
             all_events: log,
@@ -234,7 +234,6 @@ impl Stream {
                 announced: false,
                 live_since_us: now_us,
                 described: Vec::new(),
-                timeline: Timeline::default(),
                 ends_us: Some(now_us + config.linger_us),
                 holds: 0,
                 ended: false,
@@ -337,7 +336,7 @@ impl Stream {
         drop(state);
         Vitals {
             live_us,
-            ..self.ingest.lock().vitals(now_us)
+            ..self.ingest().vitals(now_us)
         }
     }
 

@@ -24,7 +24,7 @@ use weir_protocol::rtmp::metadata::Metadata;
 use crate::clock::MICROS_PER_SECOND;
 use crate::ring::PushError;
 use crate::stats::events::Event;
-use crate::stats::{Arrival, Kind};
+use crate::stats::{Arrival, Kind, Received};
 use crate::stream::{Publisher, TrackOptions, TrackWriter};
 use audio::Audio;
 use description::Description;
@@ -55,7 +55,6 @@ pub(super) enum PackageError {
 /// The media of one publisher on its way into a stream.
 pub(super) struct Packager {
     publisher: Publisher,
-    objects: ObjectBuilder,
     catalog: TrackWriter,
     description: Description,
     video: Option<Video>,
@@ -82,7 +81,6 @@ impl Packager {
         );
         Self {
             publisher,
-            objects: ObjectBuilder::default(),
             catalog,
             description: Description::default(),
             video: None,
@@ -110,8 +108,7 @@ impl Packager {
     }
 
     pub(super) fn on_bytes_in(&self, bytes: usize) {
-        let mut ingest = self.publisher.stream().ingest.lock();
-        ingest.on_bytes_in(bytes as u64);
+        self.publisher.stream().on_bytes_in(bytes);
     }
 
     pub(super) fn on_metadata(&mut self, metadata: &Metadata) {
@@ -119,19 +116,18 @@ impl Packager {
     }
 
     fn record(&self, kind: Kind, frame: &Frame, media_us: u64, now_us: u64) {
-        let mut ingest = self.publisher.stream().ingest.lock();
-        let arrival = Arrival {
+        let media = Arrival {
             kind,
             media_us,
             bytes: frame.body.len() as u64,
             key_frame: frame.key,
         };
-        ingest.on_arrival(arrival, frame.first_byte_us);
-        if kind == Kind::Video {
-            let later_us = u64::try_from(frame.composition_us).unwrap_or(0);
-            ingest.on_reorder(later_us, frame.first_byte_us);
-        }
-        ingest.on_object(now_us.saturating_sub(frame.first_byte_us), now_us);
+        self.publisher.stream().on_received(Received {
+            media: Some(media),
+            reorder_us: u64::try_from(frame.composition_us).unwrap_or(0),
+            first_byte_us: frame.first_byte_us,
+            complete_us: now_us,
+        });
     }
 
     /// Publishes the catalog if what it says has changed: one group, one object, complete.
@@ -152,7 +148,7 @@ impl Packager {
             .stream()
             .describe(Description::tracks(video, audio));
         let body = Body::copy_from(MEDIA_ROOM, &json);
-        let object = self.objects.build(0, body, &ObjectProperties::default());
+        let object = object::build(0, body, &ObjectProperties::default());
         self.catalog.begin_group()?;
         self.catalog.push(object.at(now_us, now_us))?;
         self.catalog.complete_group()?;

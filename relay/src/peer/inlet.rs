@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use weir_protocol::loc::{MICROSECONDS, ObjectProperties};
 use weir_protocol::moqt::datagram::ObjectDatagram;
@@ -13,7 +13,7 @@ use super::contents::learn;
 use super::object::from_datagram;
 use super::{Fault, Peer};
 use crate::ring::{Object, PushError, Subgroup, SubgroupEnd, SubgroupOptions};
-use crate::stats::{Arrival, IngestRecorder, Kind};
+use crate::stats::{Arrival, Kind, Received};
 use crate::stream::{Stream, TrackWriter};
 
 /// Whether the track's streams may be read.
@@ -182,7 +182,7 @@ impl Inlet {
         object: Object,
     ) -> Result<(), PushError> {
         self.learn(&object);
-        drop(self.count(&object));
+        self.stream.on_bytes_in(object.wire.len());
         self.writer.push_to(group, subgroup, object)
     }
 
@@ -192,32 +192,32 @@ impl Inlet {
         }
     }
 
-    fn count(&self, object: &Object) -> MutexGuard<'_, IngestRecorder> {
-        let mut ingest = self.stream.ingest.lock();
-        ingest.on_bytes_in(object.wire.len() as u64);
-        ingest
+    fn record(&self, object: &Object) {
+        self.stream.on_bytes_in(object.wire.len());
+        let mut received = Received {
+            media: None,
+            reorder_us: 0,
+            first_byte_us: object.first_byte_us,
+            complete_us: object.complete_us,
+        };
+        if let Some((media, reorder_us)) = self.media(object) {
+            (received.media, received.reorder_us) = (Some(media), reorder_us);
+        }
+        self.stream.on_received(received);
     }
 
-    fn record(&self, object: &Object) {
-        let kind = self.kind();
-        let mut ingest = self.count(object);
-        let spent_us = object.complete_us.saturating_sub(object.first_byte_us);
-        ingest.on_object(spent_us, object.complete_us);
-        let Some(kind) = kind else { return };
+    /// What the object says of its media: the arrival, and how much later than decoded it is shown.
+    fn media(&self, object: &Object) -> Option<(Arrival, u64)> {
+        let kind = self.kind()?;
         let said = ObjectProperties::parse_with_timescale(&object.properties, self.timescale);
-        let Ok(said) = said else { return };
-        if let Some(shown_us) = said.timestamp_us {
-            let arrival = Arrival {
-                kind,
-                media_us: shown_us.saturating_sub(said.composition_us),
-                bytes: object.payload_len() as u64,
-                key_frame: object.id == 0,
-            };
-            ingest.on_arrival(arrival, object.first_byte_us);
-            if kind == Kind::Video {
-                ingest.on_reorder(said.composition_us, object.first_byte_us);
-            }
-        }
+        let said = said.ok()?;
+        let arrival = Arrival {
+            kind,
+            media_us: said.timestamp_us?.saturating_sub(said.composition_us),
+            bytes: object.payload_len() as u64,
+            key_frame: object.id == 0,
+        };
+        Some((arrival, said.composition_us))
     }
 
     /// What the track is measured as: what the catalog says, or what its name does until then.

@@ -89,7 +89,7 @@ fn returning_publisher_continues_the_tracks() {
     drop(publisher);
     let returned = publish(&registry, "live/cam").unwrap();
     let stream = returned.stream();
-    assert_eq!(stream.ingest.lock().reconnects(), 1);
+    assert_eq!(stream.ingest().reconnects(), 1);
     assert_eq!(video(&returned).begin_group(), Ok(first + 1));
     assert!(registry.sweep(LATE_US).is_empty());
 }

@@ -238,7 +238,7 @@ pub(super) fn snapshot(stream: &Stream) -> StreamSnapshot {
     let described = stream.described_tracks();
     let mut tracks = Vec::with_capacity(described.len());
     {
-        let ingest = stream.ingest.lock();
+        let ingest = stream.ingest();
         merged.add_ingest(&ingest);
         for (kind, track) in described {
             // Of several renditions the first is measured.

@@ -79,7 +79,7 @@ fn answer(session: &Session, track: &[u8]) -> Result<Location, RequestError> {
     if track.starts_with(STREAM_PATH) {
         return path(&stream);
     }
-    let media_us = stream.ingest.lock().media_now_us(clock::now_us());
+    let media_us = stream.ingest().media_now_us(clock::now_us());
     let media_us = media_us.ok_or_else(|| absent("nothing has arrived yet: ask again"))?;
     Ok(time(media_us))
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use weir_protocol::catalog;
 use weir_protocol::moqt::{Location, PublishDoneCode};
 
-use super::{Stream, Timeline, Track, TrackOptions, next_alias};
+use super::{Stream, Track, TrackOptions, next_alias};
 use crate::clock;
 use crate::ring::{Object, PushError, Subgroup, SubgroupEnd, SubgroupOptions, Writer};
 use crate::stats::events::{Event, EventKind};
@@ -37,7 +37,7 @@ impl Publisher {
         state.publisher = info;
         state.live = true;
         state.live_since_us = clock::now_us();
-        state.timeline.restart();
+        stream.inflow.lock().timeline.restart();
         state.ends_us = None;
         let mut writer = Writer(0);
         stream.writer.send_modify(|current| {
@@ -47,7 +47,7 @@ impl Publisher {
         drop(state);
         stream.log(event);
         if returning {
-            stream.ingest.lock().on_reconnect();
+            stream.ingest().on_reconnect();
         }
         for track in stream.tracks.read().values() {
             track.ring.take_over(writer);
@@ -171,9 +171,8 @@ impl Publisher {
 
     /// Maps a publisher's timestamp onto the stream's timeline.
     pub fn media_us(&self, timestamp_us: u64, now_us: u64) -> u64 {
-        let mut state = self.stream.state.lock();
-        let timeline: &mut Timeline = &mut state.timeline;
-        timeline.map(timestamp_us, now_us)
+        let mut inflow = self.stream.inflow.lock();
+        inflow.timeline.map(timestamp_us, now_us)
     }
 
     /// Says who publishes, when it becomes known after publishing began.

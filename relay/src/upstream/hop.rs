@@ -50,7 +50,7 @@ async fn measure(link: &Link, publisher: &Publisher) -> HopSnapshot {
     let there = ask(link, CLOCK, &stream.namespace).await;
     let answered_us = clock::now_us();
     let error_us = answered_us.saturating_sub(asked_us) / 2;
-    let here = stream.ingest.lock().media_now_us(asked_us + error_us);
+    let here = stream.ingest().media_now_us(asked_us + error_us);
     if let (Some(there), Some(here)) = (there, here) {
         let there_us = there
             .group

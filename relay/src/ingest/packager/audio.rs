@@ -7,7 +7,7 @@ use weir_protocol::flv::{self, AudioPacket};
 use weir_protocol::loc::ObjectProperties;
 use weir_protocol::rtmp::server::Media;
 
-use super::{AUDIO_PRIORITY, Frame, PackageError, Packager, media_track};
+use super::{AUDIO_PRIORITY, Frame, PackageError, Packager, media_track, object};
 use crate::clock::MICROS_PER_SECOND;
 use crate::stats::Kind;
 use crate::stream::TrackWriter;
@@ -125,7 +125,7 @@ impl Packager {
             audio_config: configured.then(|| audio.config.clone()),
             ..ObjectProperties::default()
         };
-        let object = self.objects.build(id, frame.body, &properties);
+        let object = object::build(id, frame.body, &properties);
         audio.group = Some(AudioGroup {
             next_object: id + 1,
             ..group

@@ -1,5 +1,7 @@
 //! A media message into an object, in the allocation that it arrived in.
 
+use std::cell::RefCell;
+
 use bytes::BytesMut;
 use weir_protocol::body::Body;
 use weir_protocol::loc::ObjectProperties;
@@ -14,6 +16,17 @@ use crate::ring::{LegacyHeader, Object};
 pub struct ObjectBuilder {
     properties: BytesMut,
     header: BytesMut,
+}
+
+thread_local! {
+    /// What all packagers of a thread write headers in: one of each would be out of the core's
+    /// cache by its publisher's next frame.
+    static BUILDER: RefCell<ObjectBuilder> = RefCell::default();
+}
+
+/// Builds an object with the thread's builder.
+pub(super) fn build(id: u64, payload: Body, properties: &ObjectProperties) -> Untimed {
+    BUILDER.with_borrow_mut(|builder| builder.build(id, payload, properties))
 }
 
 /// An object whose times are not known yet.

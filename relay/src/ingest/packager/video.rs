@@ -8,7 +8,7 @@ use weir_protocol::flv::{self, VideoPacket};
 use weir_protocol::loc::ObjectProperties;
 use weir_protocol::rtmp::server::Media;
 
-use super::{Frame, MEDIA_ROOM, PackageError, Packager, VIDEO_PRIORITY, media_track};
+use super::{Frame, MEDIA_ROOM, PackageError, Packager, VIDEO_PRIORITY, media_track, object};
 use crate::stats::Kind;
 use crate::stream::TrackWriter;
 
@@ -136,7 +136,7 @@ impl Packager {
             composition_us: u64::try_from(frame.composition_us).unwrap_or(0),
             ..ObjectProperties::default()
         };
-        let object = self.objects.build(id, frame.body, &properties);
+        let object = object::build(id, frame.body, &properties);
         video.next_object = Some(id + 1);
         video.track.push(object.at(frame.first_byte_us, now_us))?;
         Ok(())
