@@ -33,7 +33,8 @@
 //! A packet reaches the shard that its connection ID names ([`net`]). A published object wakes a
 //! [pump](sender) once a shard and track, which walks its viewers; the [driver](quic) sends what it
 //! has written in one pass over their connections. Ingest waits for a reader at most as long as the
-//! reader clones one object's handle ([`ring`]).
+//! reader clones one object's handle ([`ring`]). A shard that is woken again and again rests for
+//! half a millisecond in between, and does at one go what came meanwhile ([`shard`]).
 //!
 //! # Rooms
 //!

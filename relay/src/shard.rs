@@ -24,6 +24,7 @@ use crate::{ask, clock, ingest, play, quic, session, upstream};
 
 mod door;
 mod pulse;
+mod rest;
 
 /// Where the relay is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -240,6 +241,7 @@ fn run(
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_park(rest::before_park)
         .build();
     let started = runtime.and_then(|runtime| {
         let _guard = runtime.enter();

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::Context;
+use super::{Context, rest};
 use crate::clock;
 use crate::pressure::{self, Limit, Load, Sample};
 use crate::sender::Lateness;
@@ -103,7 +103,8 @@ impl Pulse {
 
 /// The time that this thread's runtime has been at work.
 fn busy() -> Duration {
-    Handle::current().metrics().worker_total_busy_duration(0)
+    let busy = Handle::current().metrics().worker_total_busy_duration(0);
+    busy.saturating_sub(rest::rested())
 }
 
 /// Time between two beats: often enough to see a second's lag, and nothing beside a frame.
