@@ -143,8 +143,6 @@ pub struct Config {
     pub shards: u8,
     /// Where a newer relay takes this one's place; none for nowhere.
     pub takeover: Option<PathBuf>,
-    /// How long everybody has to leave when the relay stops.
-    pub drain_limit: Duration,
     /// Certificate chain and key; none for a self-made one.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// What the relay takes on.
@@ -267,7 +265,6 @@ impl Config {
             http: Listener::new(options.http.or(file.listen.http), 8080),
             shards,
             takeover: takeover(options, file, shards)?,
-            drain_limit: DRAIN_LIMIT,
             tls,
             limits: file.limits.pressure()?,
             registry: registry::Config::default(),
@@ -373,9 +370,6 @@ fn default_shards() -> u8 {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     u8::try_from(cores).unwrap_or(MAX_DEFAULT_SHARDS)
 }
-
-/// How long everybody has to leave by default: shorter than what stops programs waits for.
-const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 
 /// Shards of a relay that can be taken over: two relays' fit into a byte.
 const TAKEOVER_SHARDS_MAX: u8 = 64;

@@ -168,7 +168,7 @@ impl Relay {
         Ok(Self {
             successors,
             secure,
-            drain_limit: config.drain_limit,
+            drain_limit: config.session.drain_limit,
             addrs,
             phase,
             ready,

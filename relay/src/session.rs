@@ -61,6 +61,8 @@ pub struct Config {
     pub rendezvous_limit: Duration,
     /// Where viewers are sent when the relay stops; none to leave it to them.
     pub drain_to: Option<String>,
+    /// How long they, and publishers, have to leave then.
+    pub drain_limit: Duration,
     /// Whether players may report what their viewers see.
     pub reports: bool,
 }
@@ -91,6 +93,8 @@ impl Default for Config {
             rendezvous_limit: Duration::from_secs(60),
             reports: true,
             drain_to: None,
+            // Shorter than what stops programs waits for.
+            drain_limit: Duration::from_secs(3),
         }
     }
 }

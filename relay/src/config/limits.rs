@@ -123,7 +123,7 @@ impl LimitsSection {
         }
         if let Some(ms) = self.drain_ms {
             let ms = bounded("limits.drain_ms", ms, 0, 3_600_000)?;
-            config.drain_limit = std::time::Duration::from_millis(ms);
+            config.session.drain_limit = std::time::Duration::from_millis(ms);
         }
         if let Some(streams) = self.streams {
             let streams = bounded("limits.streams", streams, 1, 1_000_000)?;

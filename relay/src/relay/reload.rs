@@ -5,6 +5,7 @@
 //! nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use tracing::warn;
@@ -99,6 +100,7 @@ fn differences(running: &Config, read: &Config) -> Vec<&'static str> {
         let viewer = session::Config {
             reports: true,
             drain_to: None,
+            drain_limit: Duration::ZERO,
             ..session.clone()
         };
         let endpoint = endpoint::Config {
@@ -108,7 +110,7 @@ fn differences(running: &Config, read: &Config) -> Vec<&'static str> {
         let viewer = (viewer, endpoint, &config.play);
         let names = (config.registry.max_streams, config.registry.cache_bytes);
         let limits = (&config.limits, names, config.endpoint.max_requests);
-        let limits = (limits, config.drain_limit);
+        let limits = (limits, session.drain_limit);
         [
             (
                 "listen",

@@ -51,9 +51,10 @@ impl Sender {
         // Where a newer relay takes over, the way is the same.
         let stays = *session.context.shared.phase.borrow() == Phase::HandedOver;
         let uri = session.config().drain_to.clone().filter(|_| !stays);
+        let limit = session.config().drain_limit;
         let goaway = Goaway {
             uri: uri.unwrap_or_default(),
-            timeout_ms: GOAWAY_TIMEOUT_MS,
+            timeout_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
             request_id: (session.version == Version::Draft18).then_some(next),
         };
         let _ = send(
@@ -143,6 +144,3 @@ fn check(session: &Session, setup: &Setup) -> Result<(), Close> {
     }
     Ok(())
 }
-
-/// How long after GOAWAY the session is closed, in milliseconds.
-const GOAWAY_TIMEOUT_MS: u64 = 3000;
