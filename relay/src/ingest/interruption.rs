@@ -41,10 +41,8 @@ pub(super) struct Next {
 }
 
 /// Whether there is something to hear, and who is to be told.
-#[derive(Default)]
 struct Bell(Mutex<Rung>);
 
-#[derive(Default)]
 struct Rung {
     heard: bool,
     task: Option<Waker>,
@@ -52,9 +50,11 @@ struct Rung {
 
 impl Next {
     fn new(listening: impl Future<Output = Interruption> + Send + Sync + 'static) -> Self {
-        let bell = Arc::new(Bell::default());
-        // Whoever never listened has not been told of anything yet.
-        bell.0.lock().heard = true;
+        // Rung: whoever never listened has not been told of anything yet.
+        let bell = Arc::new(Bell(Mutex::new(Rung {
+            heard: true,
+            task: None,
+        })));
         Self {
             listening: Box::pin(listening),
             waker: Waker::from(Arc::clone(&bell)),
