@@ -1,10 +1,10 @@
 //! What a stream records about itself: latency by stage, skips, bytes, arrival; pure.
 //!
-//! One [`Recorder`] per stream and shard, one [`IngestRecorder`] per stream behind its [`Intake`]. The writer locks its
-//! own recorder once a pass; a reader adds all of them into a [`Merged`] and takes the
-//! [`StreamSnapshot`](snapshot::StreamSnapshot) of it. Percentiles come from merged histograms and
-//! are never averaged. Time is microseconds of one monotonic origin that all recorders share, so
-//! their windows turn over together.
+//! One [`Recorder`] per stream and shard, one [`IngestRecorder`] per stream behind its [`Intake`].
+//! The writer locks its own recorder once a pass; a reader adds all of them into a [`Merged`] and
+//! takes the [`StreamSnapshot`](snapshot::StreamSnapshot) of it. Percentiles come from merged
+//! histograms and are never averaged. Time is microseconds of one monotonic origin that all
+//! recorders share, so their windows turn over together.
 //!
 //! Each instrument is defined once:
 //!
