@@ -53,17 +53,20 @@ fn everything_over_the_picture_can_be_read() {
     viewer.wait("statistics", |told| {
         told["statistics"]["totalMs"].as_f64().is_some()
     });
+    // Controls stay where somebody moves the pointer, however long a picture of the page takes.
+    viewer.run(
+        "const stir = () => player.dispatchEvent(new PointerEvent('pointermove'));
+         stir(); setInterval(stir, 200)",
+    );
     let mut faint = Vec::new();
     for size in SIZES {
         resize(&browser, Some(size));
         for (scheme, picture) in SCHEMES.into_iter().zip(PICTURES) {
             prefer(&browser, scheme);
             for (name, script, wanted) in LOOKS {
-                // Controls stay where somebody moves the pointer.
                 viewer.run(&format!(
                     "const part = (id) => player.shadowRoot.getElementById(id);
-                     part('picture').style.filter = '{picture}';
-                     player.dispatchEvent(new PointerEvent('pointermove')); {script}"
+                     part('picture').style.filter = '{picture}'; {script}"
                 ));
                 let (seen, found) = contrast(&browser);
                 for what in [wanted, "Live", "icon of play", "All streams"] {
