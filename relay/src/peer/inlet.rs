@@ -194,16 +194,13 @@ impl Inlet {
 
     fn record(&self, object: &Object) {
         self.stream.on_bytes_in(object.wire.len());
-        let mut received = Received {
-            media: None,
-            reorder_us: 0,
+        let (media, reorder_us) = self.media(object).unzip();
+        self.stream.on_received(Received {
+            media,
+            reorder_us: reorder_us.unwrap_or(0),
             first_byte_us: object.first_byte_us,
             complete_us: object.complete_us,
-        };
-        if let Some((media, reorder_us)) = self.media(object) {
-            (received.media, received.reorder_us) = (Some(media), reorder_us);
-        }
-        self.stream.on_received(received);
+        });
     }
 
     /// What the object says of its media: the arrival, and how much later than decoded it is shown.

@@ -204,19 +204,17 @@ impl IngestRecorder {
         let age = |at_us: Option<u64>| at_us.map(|at_us| now_us.saturating_sub(at_us));
         // Sixty seconds of every stream's histogram is more to read than all else that is looked
         // at each second: only where something was late enough to matter.
-        let late = self.jitter.largest(now_us) > MAX_JITTER_US;
-        let jitter = late.then(|| {
-            let mut jitter = None;
+        let mut jitter = None;
+        if self.jitter.largest(now_us) > MAX_JITTER_US {
             self.jitter.add_window_to(&mut jitter, now_us);
-            jitter.map_or(0, |jitter| jitter.value_at_quantile(0.99))
-        });
+        }
         Vitals {
             live_us: None,
             gop_ms: self.video.gop_ms,
             key_frame_age_us: age(self.key_frame_at_us),
             video_age_us: age(self.video.arrived_us),
             audio_age_us: age(self.audio.arrived_us),
-            jitter_p99_us: jitter,
+            jitter_p99_us: jitter.map(|jitter| jitter.value_at_quantile(0.99)),
             av_skew_us: self.av_skew_us(),
             reorder_us: self.reorder.largest_us(now_us),
             video_bps: self.video.bytes.bits_per_second(now_us),
