@@ -233,12 +233,14 @@ fn nobody_listening_is_an_error_that_names_the_address() {
     }
 }
 
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir-loadtest"));
+    command.arg("run").args(args);
+    command
+}
+
 fn run_command(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_weir-loadtest"))
-        .arg("run")
-        .args(args)
-        .output()
-        .unwrap()
+    command(args).output().unwrap()
 }
 
 #[test]
@@ -287,8 +289,7 @@ fn a_report_that_finds_no_room_is_no_success_and_says_where() {
     ] {
         let relay = TestRelay::start(Fault::None);
         let (rtmp, quic) = (relay.rtmp.to_string(), relay.quic.to_string());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_weir-loadtest"));
-        command.args(["run", "--rtmp", &rtmp, "--moqt", &quic, "--viewers", "1"]);
+        let mut command = command(&["--rtmp", &rtmp, "--moqt", &quic, "--viewers", "1"]);
         command.args([
             "--ramp",
             "100ms",

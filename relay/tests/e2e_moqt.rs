@@ -4,11 +4,12 @@
 #[path = "support/support.rs"]
 mod support;
 
+use std::fs;
 use std::time::Duration;
 
 use support::{
-    ANSWER, Asked, FlvTag, GroupStream, Habits, Kind, MoqtClient, MoqtObject, Process, Source,
-    StreamEnd, Weir, push, recipes, sleep, track_of, wait_for, weir,
+    ANSWER, Asked, FlvTag, GroupStream, Habits, Kind, MoqtClient, MoqtObject, Process, Scratch,
+    Source, StreamEnd, Weir, push, recipes, sleep, track_of, wait_for,
 };
 use weir_protocol::moqt::fetch::RangeKind;
 use weir_protocol::moqt::location::LAST_OBJECT;
@@ -24,7 +25,11 @@ const LIMIT: Duration = Duration::from_secs(40);
 /// A relay with `live/cam` on it, pushed in real time.
 #[track_caller]
 fn live() -> (Weir, Source, Process) {
-    let relay = Weir::start();
+    live_on(Weir::start())
+}
+
+#[track_caller]
+fn live_on(relay: Weir) -> (Weir, Source, Process) {
     let (source, push) = push(&recipes::PLAIN, &relay.rtmp_url("live/cam"));
     relay.wait_live("live/cam", &["video", "audio"]);
     (relay, source, push)
@@ -99,12 +104,10 @@ fn whole(count: usize) -> impl Fn(&[GroupStream]) -> bool {
 
 #[test]
 fn goaway_is_heard_when_the_relay_is_told_to_stop() {
-    let free = "127.0.0.1:0";
-    let mut command = weir(&["serve", "--rtmp", free, "--quic", free, "--http", free]);
-    command.env("WEIR_LIMITS__DRAIN_MS", "2500");
-    let mut relay = Weir::adopt(Process::spawn("weir-serve", &mut command));
-    let (_source, _push) = push(&recipes::PLAIN, &relay.rtmp_url("live/cam"));
-    relay.wait_live("live/cam", &["video", "audio"]);
+    let file = Scratch::new("weir.toml");
+    fs::write(file.path(), "[limits]\ndrain_ms = 2500\n").unwrap();
+    let relay = Weir::start_with(&["--config", &file.path().to_string_lossy()]);
+    let (mut relay, _source, _push) = live_on(relay);
     let mut clients = Version::ALL.map(|version| MoqtClient::connect(relay.quic, version));
     let mut subscribed = clients.each_mut().map(|client| {
         let mut asked = client.subscribe("video", params());
